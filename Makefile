@@ -1,0 +1,41 @@
+# Each target does its own set-up. PYTHON is any Python >= 3.11 with venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo dev test lint chaos bench lock clean
+
+demo: $(STAMP)
+	$(BIN)/python -m examples.demo
+
+dev: $(STAMP)
+	$(BIN)/python -m examples.demo --keep-running
+
+test: $(STAMP)
+	$(BIN)/python -m tests.run
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+KILLS ?= 200
+chaos: $(STAMP)
+	$(BIN)/python -m tests.chaos --kills $(KILLS)
+
+bench: $(STAMP)
+	$(BIN)/python -m pip install -q -e '.[bench]'
+	$(BIN)/python -m benchmarks
+
+lock: $(STAMP)
+	$(BIN)/python -m pip install -q uv
+	$(BIN)/uv pip compile -q --universal --no-emit-index-url --no-header --extra dev --extra demo pyproject.toml -o requirements.lock
+
+$(STAMP): pyproject.toml requirements.lock
+	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "DataLoader needs Python >= 3.11; call make with PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -r requirements.lock
+	$(BIN)/python -m pip install -q --no-deps -e .
+	touch $@
+
+clean:
+	rm -rf $(VENV) .dataloader .demo .bench dist build

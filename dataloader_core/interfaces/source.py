@@ -1,0 +1,296 @@
+"""Source dialects: one class per kind of database, one session per connection, one snapshot per read.
+
+A dialect decides types once: it reads the catalog and gives every column a projection into the closed
+set of :mod:`dataloader_core.types`. It offers ways of reading as data; it does not know which engine
+takes which. It writes nothing at the source, ever.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import BaseModel
+
+from dataloader_core.plan import Bounds, Cap, Column, Condition, Read, Relation
+from dataloader_core.table import SourceTable
+from dataloader_core.values import Value
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Way = Literal["parquet", "arrow", "jdbc", "spark"]
+
+
+@dataclass(frozen=True, slots=True)
+class WayOfReading:
+    """One way to read, declared as data.
+
+    Attributes:
+        way: ``parquet``: the source writes Parquet files itself; ``arrow``: a stream of record batches;
+            ``jdbc`` and ``spark``: ``options`` say how Spark reads (no secret among them).
+        usable: False: ``reason`` says what is missing.
+        reason: For ``plan``: why it can or cannot be used.
+        parallel: How many parts are read at once.
+    """
+
+    way: Way
+    usable: bool
+    reason: str
+    parallel: int = 1
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOptions:
+    """How a connection behaves.
+
+    Attributes:
+        application_name: What the source's DBA sees, for instance ``dataloader crm.public.orders #12``.
+        parallel: Connections that one read may use.
+    """
+
+    application_name: str = "dataloader"
+    login_timeout: timedelta = timedelta(seconds=30)
+    statement_timeout: timedelta = timedelta(hours=1)
+    lock_timeout: timedelta = timedelta(seconds=60)
+    init_statement: str | None = None
+    parallel: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of ``source test``: what was tried, whether it holds, and the cure where it does not."""
+
+    name: str
+    ok: bool
+    detail: str
+    cure: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CursorCandidate:
+    """A column that might be a watermark.
+
+    ``grade``: 1 the engine's own change counter, 2 stamped on every change, 3 stamped at creation (inserts only),
+    4 of a fitting type without a telling name. Business dates are no candidates.
+    """
+
+    column: str
+    grade: int
+    reason: str
+    indexed: bool
+    nullable: bool
+    resolution: str
+    proven: bool
+
+
+@dataclass(frozen=True)
+class DiscoveredTable:
+    """A relation of the source with everything a proposal is made from."""
+
+    table: SourceTable
+    cursors: tuple[CursorCandidate, ...] = ()
+    partition_column: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnStats:
+    """Lowest and highest value of what was read, as text; None where unknown. ``nulls`` counts them."""
+
+    low: str | None
+    high: str | None
+    nulls: int | None = None
+
+
+@dataclass(frozen=True)
+class ParquetFile:
+    """A file that a source wrote: one piece of a read, with the writer's own statistics by column (target names)."""
+
+    path: Path
+    rows: int
+    bytes: int
+    stats: Mapping[str, ColumnStats] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Unrepresentable:
+    """A kind of value in a column that the target type cannot hold, and how many rows have it."""
+
+    column: str
+    kind: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class ParquetOptions:
+    """How files are written. ``prefix`` starts every file's name; rows keep the order of their range."""
+
+    folder: Path
+    prefix: str
+    files: int = 16
+    threads: int = 2
+    row_group_rows: int = 122_880
+    compression: str = "snappy"
+
+
+Progress = Callable[[int, int], None]
+"""Called now and then with rows and bytes so far. It may raise ``LoadCancelledError`` to stop the read."""
+
+
+class SourceSnapshot(ABC):
+    """Everything asked of one snapshot sees the same moment of the source, however parallel it is."""
+
+    @abstractmethod
+    def ways(self, read: Read) -> Sequence[WayOfReading]:
+        """How this read can be done, best first, with reasons."""
+
+    @abstractmethod
+    def write_parquet(self, read: Read, options: ParquetOptions, progress: Progress) -> Sequence[ParquetFile]:
+        """Write the rows as Parquet files with target names and exactly the projected types.
+
+        No rows: no files. Whatever is raised, the caller deletes the folder.
+
+        Raises:
+            SourceUnavailableError: the source went away; never a short result.
+            SourceRefusedError: permission, a dropped table or column.
+            UnrepresentableValueError: bytes that are no text, and the like.
+        """
+
+    @abstractmethod
+    def read_arrow(self, read: Read) -> pa.RecordBatchReader:
+        """The rows as record batches with target names and exactly the projected types. Raises as above."""
+
+    @abstractmethod
+    def unrepresentable(self, read: Read, stats: Mapping[str, ColumnStats] | None) -> Sequence[Unrepresentable]:
+        """Guarded values among the rows of the read, in the same snapshot.
+
+        ``stats`` (of what was read) lets the source skip columns that cannot hold any; None: look at all.
+        Under ``on_unrepresentable = null`` these are the rows whose value became NULL.
+        """
+
+    @abstractmethod
+    def highest(self, read: Read, column: str, upto: Value | None, inclusive: bool) -> Value | None:
+        """The highest value of the column among the rows of the read that is not above ``upto``."""
+
+
+class SourceSession(ABC):
+    """One connection, read-only. Use it as a context manager; ``connect`` opened it already."""
+
+    def __enter__(self) -> SourceSession:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+    @abstractmethod
+    def clock(self) -> datetime:
+        """The source's own time now, aware."""
+
+    @abstractmethod
+    def checks(self) -> Sequence[Check]:
+        """What ``source test`` reports: version, read-only, grants, whether caps can be proven."""
+
+    @abstractmethod
+    def relations(self, schemas: Sequence[str] | None = None) -> Sequence[Relation]:
+        """Tables, partitioned tables, views, materialized views, foreign tables that may be read."""
+
+    @abstractmethod
+    def discover(self, relation: Relation) -> DiscoveredTable:
+        """The relation with keys, estimates and graded watermark candidates."""
+
+    @abstractmethod
+    def describe(
+        self,
+        relation: Relation,
+        columns: Sequence[str] | None = None,
+        on_unrepresentable: Literal["fail", "null"] = "fail",
+    ) -> SourceTable:
+        """The relation's columns, projected. Names are matched to the catalog (case folded if unambiguous).
+
+        Raises:
+            SourceRefusedError: no such relation, no permission, or a query that is not one SELECT.
+            UnknownNameError: a chosen column does not exist.
+        """
+
+    @abstractmethod
+    def cap(self, table: SourceTable, column: Column) -> Cap:
+        """See :class:`~dataloader_core.plan.Cap`. Its statement ends before any later snapshot is taken."""
+
+    @abstractmethod
+    def bounds(self, read: Read, column: Column) -> Bounds:
+        """Lowest and highest value, whether there are NULLs, an estimate of the rows."""
+
+    @abstractmethod
+    def count(self, read: Read) -> int:
+        """How many rows the read would give."""
+
+    @abstractmethod
+    def snapshot(self) -> AbstractContextManager[SourceSnapshot]:
+        """A consistent view that is held until the context ends."""
+
+
+class SourceDialect(ABC):
+    """One kind of database. Stateless: everything that lasts is in the session.
+
+    Example::
+
+        class Postgres(SourceDialect):
+            name = "postgresql"
+            connection_model = PostgresConnection
+            ...
+    """
+
+    name: ClassVar[str]
+    connection_model: ClassVar[type[BaseModel]]
+    """Fields of a connection after secrets are resolved; secrets are ``SecretStr``."""
+
+    @abstractmethod
+    def connect(self, connection: BaseModel, options: SessionOptions) -> SourceSession:
+        """Open one read-only connection.
+
+        Raises:
+            SourceUnavailableError: no such host, nobody listens, too many connections.
+            SourceRefusedError: wrong password, no such database, TLS refused.
+            MissingDriverError: names the extra to install.
+        """
+
+    @abstractmethod
+    def quote(self, name: str) -> str:
+        """An identifier as SQL, always quoted."""
+
+    @abstractmethod
+    def literal(self, value: Value) -> str:
+        """An exact literal of the dialect."""
+
+    @abstractmethod
+    def render(self, read: Read) -> str:
+        """The SELECT that the read becomes, for ``plan`` and for the readers alike."""
+
+    @abstractmethod
+    def check_query(self, sql: str) -> None:
+        """Refuse what is not one SELECT. Never re-rendered.
+
+        Raises:
+            ConfigurationError: two statements, a data change, or text that cannot be parsed.
+        """
+
+    def conditions(self, where: Sequence[Condition], columns: Mapping[str, Column]) -> str:
+        """Conditions joined by AND, over bare columns, or an empty string."""
+        from dataloader_core.plan import IsNull
+
+        return " AND ".join(
+            f"{self.quote(c.column)} IS NULL"
+            if isinstance(c, IsNull)
+            else f"{self.quote(c.column)} {c.op} {self.literal(c.value)}"
+            for c in where
+        )
