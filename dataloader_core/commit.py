@@ -52,6 +52,9 @@ class CommitRecord:
             its own ``version``; None: no such commit was ever made.
         table_uid: Whose commit it is.
         run_id: The run that made it, for people.
+        watermark_sets: The control row's count of values set by hand when the load was claimed; a higher count
+            later means that somebody set another value since.
+        load_full_orders: The control row's count of ``load_full`` orders, likewise.
     """
 
     load_id: UUID
@@ -65,6 +68,8 @@ class CommitRecord:
     becomes: str | None = None
     data_version: int | None = None
     run_id: str | None = None
+    watermark_sets: int = 0
+    load_full_orders: int = 0
 
     @property
     def is_fence(self) -> bool:
