@@ -69,6 +69,10 @@ class LoadStrategy(ABC):
     def questions(self, given: PlanInput) -> Sequence[Question]:
         """What must be asked of the source before :meth:`plan`."""
 
+    def follow_up(self, given: PlanInput, facts: Facts) -> Sequence[Question]:
+        """What must be asked once the answers to :meth:`questions` are known; they are added to the facts."""
+        return ()
+
     @abstractmethod
     def plan(self, given: PlanInput, facts: Facts) -> LoadPlan:
         """The plan. Same input, same plan.

@@ -1,0 +1,52 @@
+"""What strategies make their steps from: reads of the configured relation, and a table's own loss policy.
+
+Shared by all strategies, from this project and from elsewhere; pure, like everything around a plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from dataloader_core.interfaces.strategy import PlanInput
+from dataloader_core.plan import Condition, LossPolicy, Merge, Read, Split
+
+
+def read_all(given: PlanInput, where: Iterable[Condition] = ()) -> Read:
+    """Every chosen column of the relation under the table's own filter, limit and policies.
+
+    ``where`` names columns as the source's catalog does.
+    """
+    table = given.table
+    return Read(
+        relation=given.source.relation,
+        columns=given.source.columns,
+        where=tuple(where),
+        filter=table.filter,
+        row_limit=table.row_limit,
+        split=split_of(given),
+        on_unrepresentable=table.on_unrepresentable,
+    )
+
+
+def split_of(given: PlanInput) -> Split | None:
+    """The wish for parallel ranges that the table states, if it states one."""
+    table = given.table
+    if not table.partition_column or not table.num_partitions or table.num_partitions < 2:
+        return None
+    return Split(table.partition_column, table.num_partitions, table.lower_bound, table.upper_bound)
+
+
+def loss_of(given: PlanInput) -> LossPolicy:
+    """What a step may take away, as the table's settings say."""
+    return LossPolicy(given.table.allow_empty, given.table.max_delete_fraction)
+
+
+def merge_by_keys(
+    given: PlanInput, *, delete_where: tuple[Condition, ...] = (), delete_missing_where: tuple[Condition, ...] = ()
+) -> Merge:
+    """An upsert by ``primary_key_cols``, as they are called in the destination.
+
+    The conditions are about rows of the destination: they name its columns.
+    """
+    keys = tuple(given.source.column(name).target for name in given.table.primary_key_cols)
+    return Merge(keys, delete_where, delete_missing_where)

@@ -1,0 +1,85 @@
+"""``append_only``: what is new since the watermark and below the cap, appended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from dataloader_core.interfaces.strategy import LoadStrategy, PlanInput
+from dataloader_core.plan import (
+    Append,
+    CapQuestion,
+    Comparison,
+    CountQuestion,
+    Facts,
+    LoadPlan,
+    Question,
+    Replace,
+    Step,
+)
+from dataloader_core.plugins import StrategyRecord, hookimpl
+from dataloader_core.reads import loss_of, read_all
+from dataloader_core.watermarks import (
+    Cursor,
+    Limit,
+    check_cursor,
+    cursor_column,
+    cursor_notes,
+    cursor_of,
+    limit_of,
+    rule_of,
+)
+
+
+class AppendOnly(LoadStrategy):
+    """For rows that never change: logs, events.
+
+    A row that is read twice is there twice, so nothing is read that could still get a neighbour below it: rows
+    above the cap wait for the next load. Rows without a value in the watermark column are never read.
+    """
+
+    name = "append_only"
+    needs_watermark = True
+
+    def check(self, given: PlanInput) -> Sequence[str]:
+        return check_cursor(given, lookback=False)
+
+    def questions(self, given: PlanInput) -> Sequence[Question]:
+        return (CapQuestion(cursor_column(given).name),)
+
+    def follow_up(self, given: PlanInput, facts: Facts) -> Sequence[Question]:
+        """How many rows this load leaves for the next one."""
+        cursor, limit = self._bounds(given, facts)
+        return (CountQuestion(_left(cursor, limit)),)
+
+    def plan(self, given: PlanInput, facts: Facts) -> LoadPlan:
+        cursor, limit = self._bounds(given, facts)
+        notes = (*cursor_notes(given, cursor, limit, reads_nulls=False), *_left_note(cursor, limit, facts))
+        if limit.value is None:
+            return LoadPlan(self.name, (), (*notes, "Nothing is read: rows would be doubled by the next load."))
+        upto = Comparison(cursor.column.name, "<=" if limit.inclusive else "<", limit.value)
+        where = (*cursor.newer(), upto)
+        label = " and ".join(f"{c.column} {c.op} {c.value}" for c in where)
+        write = Replace() if cursor.reads_everything else Append()
+        step = Step(read_all(given, where), write, rule_of(given, cursor, limit), label, loss_of(given))
+        return LoadPlan(self.name, (step,), notes, load_full=given.state.load_full)
+
+    def _bounds(self, given: PlanInput, facts: Facts) -> tuple[Cursor, Limit]:
+        cursor = cursor_of(given, lookback=False)
+        return cursor, limit_of(given, facts.cap(cursor.column.name), merges=False)
+
+
+def _left(cursor: Cursor, limit: Limit) -> tuple[Comparison, ...]:
+    """The rows that this load does not read although they are new."""
+    if limit.value is None or (cursor.start is not None and cursor.start >= limit.value):
+        return cursor.newer()
+    return (Comparison(cursor.column.name, ">" if limit.inclusive else ">=", limit.value),)
+
+
+def _left_note(cursor: Cursor, limit: Limit, facts: Facts) -> Sequence[str]:
+    count = facts.count(_left(cursor, limit))
+    return (f"{count} rows lie above it and are left for the next load.",) if count else ()
+
+
+@hookimpl
+def dataloader_strategies() -> Iterable[StrategyRecord]:
+    yield StrategyRecord("append_only", "What is new since the watermark, appended", lambda: AppendOnly)

@@ -1,0 +1,69 @@
+"""``check_and_load``: count what changed first; if anything did, load it as ``incremental`` does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Literal
+
+from dataloader_core.interfaces.strategy import LoadStrategy, PlanInput, StrategyOptions
+from dataloader_core.plan import CapQuestion, CountQuestion, Facts, LoadPlan, Question, Replace, Step
+from dataloader_core.planning import missing_keys
+from dataloader_core.plugins import StrategyRecord, hookimpl
+from dataloader_core.reads import loss_of, read_all
+from dataloader_core.watermarks import check_cursor, cursor_column, cursor_notes, cursor_of, limit_of, rule_of
+from dataloader_strategies.incremental import Incremental
+
+
+class CheckAndLoadOptions(StrategyOptions):
+    """``reload``: what to do where something changed: merge the ``changes``, or overwrite in ``full``."""
+
+    reload: Literal["changes", "full"] = "changes"
+
+
+class CheckAndLoad(LoadStrategy):
+    """For tables that seldom change: a count decides, and mostly nothing is read or written.
+
+    The count asks exactly what the increment would read. With a lookback that is seldom nothing;
+    ``watermark_delay`` is the better way to wait for late rows here.
+    """
+
+    name = "check_and_load"
+    options_model = CheckAndLoadOptions
+    needs_watermark = True
+
+    def check(self, given: PlanInput) -> Sequence[str]:
+        problems = list(check_cursor(given, lookback=True))
+        if not _reloads_all(given) and not given.table.primary_key_cols:
+            problems.append(missing_keys(self.name, given))
+        return problems
+
+    def questions(self, given: PlanInput) -> Sequence[Question]:
+        cursor = cursor_of(given)
+        cap = CapQuestion(cursor_column(given).name)
+        return (cap,) if cursor.reads_everything else (cap, CountQuestion(cursor.newer()))
+
+    def plan(self, given: PlanInput, facts: Facts) -> LoadPlan:
+        cursor = cursor_of(given)
+        limit = limit_of(given, facts.cap(cursor.column.name), merges=True)
+        if cursor.reads_everything:
+            return replace(Incremental().plan(given, facts), strategy=self.name)
+        changes = facts.count(cursor.newer())
+        counted = f"{changes} rows with {cursor.column.name} > {cursor.start}"
+        if not changes:
+            return LoadPlan(self.name, (), (f"{counted}: nothing changed, nothing to do.",))
+        if not _reloads_all(given):
+            plan = Incremental().plan(given, facts)
+            return replace(plan, strategy=self.name, notes=(f"{counted}.", *plan.notes))
+        step = Step(read_all(given), Replace(), rule_of(given, cursor, limit), "everything", loss_of(given))
+        return LoadPlan(self.name, (step,), (f"{counted}.", *cursor_notes(given, cursor, limit, reads_nulls=True)))
+
+
+def _reloads_all(given: PlanInput) -> bool:
+    assert isinstance(given.options, CheckAndLoadOptions)
+    return given.options.reload == "full"
+
+
+@hookimpl
+def dataloader_strategies() -> Iterable[StrategyRecord]:
+    yield StrategyRecord("check_and_load", "A count first; what changed, if anything did", lambda: CheckAndLoad)

@@ -1,0 +1,46 @@
+"""``incremental``: what changed since the watermark, merged by key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from dataloader_core.interfaces.strategy import LoadStrategy, PlanInput
+from dataloader_core.plan import CapQuestion, Facts, LoadPlan, Question, Replace, Step
+from dataloader_core.plugins import StrategyRecord, hookimpl
+from dataloader_core.reads import loss_of, merge_by_keys, read_all
+from dataloader_core.watermarks import check_cursor, cursor_column, cursor_notes, cursor_of, limit_of, rule_of
+
+
+class Incremental(LoadStrategy):
+    """For large tables with a column that is stamped on every change.
+
+    Rows above the cap are read as well, so that nothing waits: merging them again is harmless. Only the
+    watermark stays below the cap. Deletes at the source are not seen.
+    """
+
+    name = "incremental"
+    needs_keys = True
+    needs_watermark = True
+
+    def check(self, given: PlanInput) -> Sequence[str]:
+        return check_cursor(given, lookback=True)
+
+    def questions(self, given: PlanInput) -> Sequence[Question]:
+        return (CapQuestion(cursor_column(given).name),)
+
+    def plan(self, given: PlanInput, facts: Facts) -> LoadPlan:
+        cursor = cursor_of(given)
+        limit = limit_of(given, facts.cap(cursor.column.name), merges=True)
+        rule, loss = rule_of(given, cursor, limit), loss_of(given)
+        if cursor.reads_everything:
+            step = Step(read_all(given), Replace(), rule, "everything", loss)
+        else:
+            label = f"{cursor.column.name} > {cursor.start}"
+            step = Step(read_all(given, cursor.newer()), merge_by_keys(given), rule, label, loss)
+        notes = tuple(cursor_notes(given, cursor, limit, reads_nulls=True))
+        return LoadPlan(self.name, (step,), notes, load_full=given.state.load_full)
+
+
+@hookimpl
+def dataloader_strategies() -> Iterable[StrategyRecord]:
+    yield StrategyRecord("incremental", "What changed since the watermark, merged by key", lambda: Incremental)
