@@ -7,9 +7,11 @@ passes on messages and logs, and cancels what it started when the Dagster run is
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import BaseModel
 
 if TYPE_CHECKING:
     from dagster import AssetExecutionContext
@@ -27,17 +29,39 @@ class RunOrder:
     environment: Mapping[str, str]
     time_limit_seconds: int
 
+    def to_extras(self) -> dict[str, Any]:
+        """What the process finds as the extras of its Pipes context."""
+        return {"db_config_key": self.db_config_key, "loads": list(self.loads)}
+
 
 class Launcher(ABC):
-    """One way to start a run."""
+    """One way to start a run.
+
+    Example::
+
+        class Subprocess(Launcher):
+            name = "subprocess"
+
+            def launch(self, context, order):
+                with open_pipes_session(context, ..., extras=order.to_extras()) as session:
+                    ...
+    """
 
     name: ClassVar[str]
 
+    def __init__(self, settings: BaseModel | None = None) -> None:
+        """``settings`` is the record's settings model, read from ``DATALOADER_<FIELD>`` variables."""
+        self.settings = settings
+
     @abstractmethod
-    def launch(self, context: AssetExecutionContext, order: RunOrder) -> Iterator[Mapping[str, Any]]:
+    def launch(self, context: AssetExecutionContext, order: RunOrder) -> Generator[Mapping[str, Any], None, None]:
         """Start the process and yield one message per table as it ends, until the process ended.
 
+        However the generator ends (closed by its caller, interrupted because the Dagster run was cancelled), the
+        process is stopped first: politely, so that its loads end as cancelled, then by force. The interruption is
+        raised again, never swallowed: a cancelled run must not look like a success.
+
         Raises:
-            LoadCancelledError: the run was cancelled; the process was stopped.
-            TransientError: the process could not be started or died before it reported.
+            TransientError: the process could not be started, died, or exceeded ``time_limit_seconds``. What it
+                reported before was yielded.
         """

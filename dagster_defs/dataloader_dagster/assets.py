@@ -1,0 +1,136 @@
+"""``dataloader_table_load``: one run, that is some claimed tables of one source, each with an outcome of its own."""
+
+# Without `from __future__ import annotations`: Dagster reads the asset function's own annotations and takes no text.
+
+import os
+from collections.abc import Sequence
+from contextlib import closing
+from uuid import UUID
+
+from dagster import AssetExecutionContext, AssetsDefinition, Config, Failure, MaterializeResult, MetadataValue, asset
+from pydantic import Field
+
+from dataloader_core.app import App
+from dataloader_core.control.records import Outcome
+from dataloader_core.errors import DataLoaderError
+from dataloader_core.interfaces.launcher import Launcher, RunOrder
+from dataloader_core.settings import read_settings
+from dataloader_dagster.messages import from_message
+from dataloader_dagster.requests import TABLE_LOAD
+from dataloader_dagster.settings import DagsterSettings
+from dataloader_dagster.translator import TableAssetTranslator
+
+TIME_LIMIT_SECONDS = 24 * 3600
+
+
+class TableLoadConfig(Config):
+    """What the sensor asks of a run: references to claims, and nothing else."""
+
+    db_config_key: str = Field(description="The source of all tables of this run.")
+    loads: list[str] = Field(description="Load ids of claims in the control database.")
+
+
+def table_load_asset(translator: TableAssetTranslator) -> AssetsDefinition:
+    """The asset whose runs load tables; the destinations' own assets appear with their first load."""
+
+    @asset(
+        name=TABLE_LOAD,
+        group_name="dataloader",
+        kinds={"delta"},
+        description="Loads claimed tables. Each destination is an asset of its own: catalog/schema/table.",
+    )
+    def dataloader_table_load(context: AssetExecutionContext, config: TableLoadConfig) -> MaterializeResult:
+        app = App.from_environment()
+        try:
+            return TableRun(context, app, config, translator).execute()
+        finally:
+            app.close()
+
+    return dataloader_table_load
+
+
+class TableRun:
+    """One run of the asset."""
+
+    def __init__(
+        self, context: AssetExecutionContext, app: App, config: TableLoadConfig, translator: TableAssetTranslator
+    ) -> None:
+        self._context = context
+        self._app = app
+        self._config = config
+        self._translator = translator
+        self._run_url = read_settings(DagsterSettings).run_url(context.run.run_id)
+        self._outcomes: list[Outcome] = []
+
+    def execute(self) -> MaterializeResult:
+        """Launch, report each table as it ends, and fail what stayed silent, however the process ended.
+
+        Raises:
+            Failure: a table failed, or nothing was left to load.
+        """
+        loads = [UUID(load) for load in self._config.loads]
+        self._app.control.attach_run(loads, run_id=self._context.run.run_id, run_url=self._run_url)
+        if not self._app.control.claims(loads):
+            raise Failure(
+                "None of these loads holds its claim any more: it was cancelled, reaped, or has ended. "
+                "The sensor claims the tables anew; running this run again does not.",
+                allow_retries=False,
+            )
+        died: DataLoaderError | None = None
+        message = "The run was interrupted before this table reported an outcome."
+        try:
+            self._launch()
+            message = "The process ended without an outcome for this table."
+        except DataLoaderError as error:
+            died = error
+            message = f"{error.problem} This table had not reported an outcome."
+        finally:
+            silent = self._app.control.fail_unreported(self._context.run.run_id, message)
+        return self._result(died, silent)
+
+    def _launch(self) -> None:
+        order = RunOrder(
+            db_config_key=self._config.db_config_key,
+            loads=self._config.loads,
+            environment={},
+            time_limit_seconds=TIME_LIMIT_SECONDS,
+        )
+        # Closed here and not by the garbage collector: whatever interrupts this loop stops the process first.
+        with closing(launcher(self._app).launch(self._context, order)) as messages:
+            for message in messages:
+                if outcome := from_message(message):
+                    self._report(outcome)
+
+    def _report(self, outcome: Outcome) -> None:
+        self._outcomes.append(outcome)
+        said = f"{outcome.control_key}: {outcome.status}. {outcome.message}"
+        (self._context.log.info if outcome.status == "Succeeded" else self._context.log.error)(said)
+        if event := self._translator.event(outcome, self._run_url):
+            self._context.log_event(event)
+
+    def _result(self, died: DataLoaderError | None, silent: Sequence[str]) -> MaterializeResult:
+        failed = [o for o in self._outcomes if o.status != "Succeeded"]
+        loaded = [o for o in self._outcomes if o.status == "Succeeded"]
+        totals = {
+            "tables": len(loaded),
+            "rows": sum(o.result.rows for o in loaded if o.result),
+            "bytes": sum(o.result.bytes for o in loaded if o.result),
+        }
+        if died is None and not failed and not silent:
+            return MaterializeResult(metadata=totals)
+        reasons = {o.control_key: f"{o.status}: {o.message}" for o in failed}
+        reasons |= dict.fromkeys(silent, "Failed: it reported no outcome.")
+        listed = "\n".join(f"- {key}: {reason}" for key, reason in reasons.items())
+        raise Failure(
+            f"{len(reasons)} of {len(self._config.loads)} tables failed: {', '.join(reasons) or 'none'}."
+            + (f" {died}" if died else ""),
+            metadata={**totals, "failed": MetadataValue.md(listed)},
+            allow_retries=False,
+        )
+
+
+def launcher(app: App) -> Launcher:
+    """The launcher that the setting ``DATALOADER_LAUNCHER`` names."""
+    record = app.registry.record("launcher", app.settings.launcher)
+    made = app.registry.launcher(app.settings.launcher)
+    return made(read_settings(record.settings, os.environ) if record.settings else None)

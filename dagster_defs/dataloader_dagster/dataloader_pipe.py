@@ -1,0 +1,153 @@
+"""The entry of a load's process: what a launcher starts, on this machine or on a cluster.
+
+Reads its order from the Pipes context, loads the tables, and reports each outcome as it ends. The exit code is 0
+with a status per table; anything else means that the process itself failed. Does not import Dagster.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+from dataloader_core.app import App
+from dataloader_core.control.records import Claim, LoadProgress, Outcome
+from dataloader_dagster.messages import to_message
+
+if TYPE_CHECKING:
+    from dagster_pipes import PipesContext, PipesParamsLoader
+
+    from dataloader_core.loading.loader import DataLoader
+
+PARENT_PIPE: Final = "DATALOADER_PARENT_PIPE"
+PROGRESS_SECONDS: Final = 10.0
+ORPHAN_GRACE_SECONDS: Final = 30.0
+
+
+class Reporter:
+    """The way back to Dagster, shared by the loader's threads: one message at a time, progress now and then."""
+
+    def __init__(self, pipes: PipesContext) -> None:
+        self._pipes = pipes
+        self._lock = threading.Lock()
+        self._last: dict[str, float] = {}
+
+    def outcome(self, outcome: Outcome) -> None:
+        with self._lock:
+            self._pipes.report_custom_message(to_message(outcome))
+
+    def progress(self, control_key: str, progress: LoadProgress) -> None:
+        now = time.monotonic()
+        with self._lock:
+            if now - self._last.get(control_key, 0.0) < PROGRESS_SECONDS:
+                return
+            self._last[control_key] = now
+            self._pipes.log.info(
+                f"{control_key}: {progress.step}: {progress.rows:,} rows, {progress.bytes / 1e6:,.1f} MB"
+            )
+
+    def warning(self, text: str) -> None:
+        with self._lock:
+            self._pipes.log.warning(text)
+
+
+class Cancellation:
+    """Asked for from outside, maybe before there is a loader to cancel."""
+
+    def __init__(self) -> None:
+        self._requested = False
+        self._loader: DataLoader | None = None
+
+    def request(self, *_: object) -> None:
+        self._requested = True
+        if self._loader is not None:
+            self._loader.cancel()
+
+    def bind(self, loader: DataLoader) -> None:
+        self._loader = loader
+        if self._requested:
+            loader.cancel()
+
+
+def main() -> int:
+    from dagster_pipes import (
+        PipesCliArgsParamsLoader,
+        PipesEnvVarParamsLoader,
+        open_dagster_pipes,
+    )
+
+    loaders: tuple[type[PipesParamsLoader], ...] = (PipesEnvVarParamsLoader, PipesCliArgsParamsLoader)
+    parameters = next((p for p in (loader() for loader in loaders) if p.is_dagster_pipes_process()), None)
+    if parameters is None:
+        sys.stderr.write("This is started by a launcher, inside a Dagster run. By hand: dataloader load TABLE\n")
+        return 2
+    cancellation = Cancellation()
+    signal.signal(signal.SIGTERM, cancellation.request)
+    signal.signal(signal.SIGINT, cancellation.request)
+    _watch_parent(os.environ, cancellation.request)
+    with open_dagster_pipes(params_loader=parameters) as pipes:
+        app = App.from_environment()
+        try:
+            load(app, pipes.extras, Reporter(pipes), cancellation)
+        finally:
+            app.close()
+    return 0
+
+
+def load(app: App, order: Mapping[str, Any], reporter: Reporter, cancellation: Cancellation) -> Sequence[Outcome]:
+    """Load what still holds its claim; the control database was told of each outcome before Dagster is."""
+    from dataloader_core.loading.loader import DataLoader
+
+    claims = _claims(app, order, reporter)
+    if not claims:
+        return ()
+    loader = DataLoader(
+        claims[0].source,
+        app.control,
+        app.registry,
+        app.settings,
+        app.engine,
+        pool=app.settings.pool_size,
+        on_outcome=reporter.outcome,
+        on_progress=reporter.progress,
+    )
+    cancellation.bind(loader)
+    return loader.process_tables(claims)
+
+
+def _claims(app: App, order: Mapping[str, Any], reporter: Reporter) -> Sequence[Claim]:
+    claims = app.control.claims([UUID(load) for load in order["loads"]])
+    standing = {str(claim.load_id) for claim in claims}
+    for load_id in order["loads"]:
+        if load_id not in standing:
+            reporter.warning(f"Load {load_id} does not hold its claim any more; it is left out.")
+    return claims
+
+
+def _watch_parent(environment: Mapping[str, str], lost: Callable[[], None]) -> None:
+    """Cancel when the process that started this one is gone: nobody would hear of the outcomes.
+
+    Standard input is then a pipe that ends with it. Loads that do not stop in time are cut off; they are fenced.
+    """
+    if environment.get(PARENT_PIPE) != "stdin":
+        return
+
+    def watch() -> None:
+        while os.read(0, 1024):
+            pass
+        logging.getLogger(__name__).warning("The process that started this one is gone: its loads are cancelled.")
+        lost()
+        time.sleep(ORPHAN_GRACE_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

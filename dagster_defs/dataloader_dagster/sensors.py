@@ -1,0 +1,56 @@
+"""``master_sensor``: every minute, claim the tables that are due and ask for runs that load them."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from collections.abc import Iterator
+
+from dagster import DefaultSensorStatus, RunRequest, SensorEvaluationContext, SkipReason, sensor
+
+from dataloader_core.app import App
+from dataloader_core.control.records import Holder
+from dataloader_core.failpoints import hit
+from dataloader_core.settings import read_settings
+from dataloader_dagster.claiming import claim_due
+from dataloader_dagster.requests import TABLE_LOAD_JOB, run_request
+from dataloader_dagster.runs import DagsterRuns, attach_waiting_runs
+from dataloader_dagster.settings import DagsterSettings
+
+
+@sensor(
+    name="master_sensor",
+    job_name=TABLE_LOAD_JOB,
+    minimum_interval_seconds=60,
+    default_status=DefaultSensorStatus.RUNNING,
+    description="Claims the tables that are due and requests runs of up to 12 tables of one source.",
+)
+def master_sensor(context: SensorEvaluationContext) -> Iterator[RunRequest | SkipReason]:
+    app = App.from_environment()
+    try:
+        yield from tick(app, context)
+    finally:
+        app.close()
+
+
+def tick(app: App, context: SensorEvaluationContext) -> Iterator[RunRequest | SkipReason]:
+    """Reap, claim, request. Dying in here loses nothing: what was claimed and got no run is reaped by a later tick."""
+    runs = DagsterRuns(context.instance)
+    attach_waiting_runs(app.control, runs, read_settings(DagsterSettings))
+    for control_key in app.control.reap_lost_loads(runs.is_alive):
+        context.log.warning(f"{control_key}: nobody runs its load any more; it is Failed.")
+    claimed = claim_due(app, holder())
+    hit("dagster.after_claim")
+    for failure in claimed.failures:
+        context.log.warning(f"{failure.control_key}: not claimed, Failed: {failure.reason}")
+    for batch in claimed.batches:
+        context.log.info(f"Claimed {', '.join(claim.control_key for claim in batch)}.")
+        yield run_request(batch)
+    if not claimed.batches:
+        yield SkipReason("No table is due.")
+
+
+def holder() -> Holder:
+    """The run does not exist yet; it is attached when it waits or starts."""
+    return Holder("dagster", socket.gethostname(), os.getpid(), user=getpass.getuser())
