@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 
 from dataloader_core.errors import ConfigurationError, UnknownNameError
-from dataloader_core.interfaces.source import SourceSession, WayOfReading
+from dataloader_core.interfaces.source import SourceSession
 from dataloader_core.interfaces.strategy import LoadStrategy, PlanInput, StrategyOptions
 from dataloader_core.names import match_name
 from dataloader_core.plan import Answer, BoundsQuestion, CapQuestion, Facts, LoadPlan, Question
@@ -167,32 +167,3 @@ def common_notes(given: PlanInput) -> Sequence[str]:
     if table.row_limit is not None:
         notes.append(f"LIMITED: row_limit reads at most {table.row_limit} rows; the rest does not arrive.")
     return notes
-
-
-def choose_way(ways: Sequence[WayOfReading], reads: Sequence[str], wanted: str | None = None) -> WayOfReading:
-    """The first way that the source can do and the engine can use, or the one that the table wants.
-
-    Args:
-        ways: What the source offers, best first.
-        reads: What the engine can use.
-        wanted: ``way_of_reading`` of the table.
-
-    Raises:
-        ConfigurationError: there is none; says of each way why not.
-    """
-    for way in ways:
-        if way.usable and way.way in reads and wanted in (None, way.way):
-            return way
-    offered = "; ".join(_refusal(way, reads, wanted) for way in ways) or "the source offers none"
-    raise ConfigurationError(
-        f"No way of reading that both source and engine can use: {offered}.",
-        cure="Clear way_of_reading." if wanted else "Choose another engine, or install what is missing.",
-    )
-
-
-def _refusal(way: WayOfReading, reads: Sequence[str], wanted: str | None) -> str:
-    if not way.usable:
-        return f"{way.way}: {way.reason}"
-    if way.way not in reads:
-        return f"{way.way}: the engine does not read so"
-    return f"{way.way}: way_of_reading is {wanted!r}"

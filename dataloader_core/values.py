@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_CEILING, Decimal, InvalidOperation, localcontext
 from functools import total_ordering
 from typing import Final
 
@@ -17,10 +17,18 @@ from dataloader_core.errors import ConfigurationError
 from dataloader_core.types import INTEGERS, ColumnType
 
 _TIMESTAMP = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)(?:[ T](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?)?\s*(Z|[+-]\d\d(?::?\d\d)?)?"
+    r"(\d{4})-(\d\d)-(\d\d)(?:[ T](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?)?\s*(Z|[+-]\d\d(?::?\d\d)?)?", re.ASCII
 )
+# Stricter than int() and friends: the text itself becomes a literal at the source.
+_INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_HEX = re.compile(r"(0x)?([0-9a-fA-F]*)")
 _NANOS: Final = 1_000_000_000
 _EPOCH: Final = datetime(1970, 1, 1)
+_YEAR_1: Final = (datetime(1, 1, 1) - _EPOCH) // timedelta(seconds=1) * _NANOS
+_EXACT: Final = 100
+"""Digits of decimal arithmetic: Python's own 28 would round a decimal(38) in silence."""
 _UNITS: Final = {
     "us": "microseconds", "ms": "milliseconds", "s": "seconds", "sec": "seconds", "second": "seconds",
     "m": "minutes", "min": "minutes", "minute": "minutes", "h": "hours", "hour": "hours",
@@ -67,18 +75,15 @@ def order_key(value: Value) -> int | Decimal:
     name, text = value.type.name, value.text.strip()
     try:
         if name in INTEGERS:
-            return int(text)
+            return int(_shaped(_INTEGER, text))
         if name == "decimal":
-            number = Decimal(text)
-            if not number.is_finite():
-                raise ValueError(text)
-            return number
+            return Decimal(_shaped(_NUMBER, text))
         if name == "date":
-            return date.fromisoformat(text).toordinal()
+            return date.fromisoformat(_shaped(_DATE, text)).toordinal()
         if name in ("timestamp", "timestamp_ntz"):
             return _nanoseconds(text, zoned=name == "timestamp")
         if name == "binary":
-            return int(text.removeprefix("0x") or "0", 16)
+            return int(_shaped(_HEX, text).removeprefix("0x") or "0", 16)
     except (ValueError, InvalidOperation) as error:
         raise ConfigurationError(
             f"{value.text!r} is not a watermark of type {value.type}.",
@@ -87,6 +92,12 @@ def order_key(value: Value) -> int | Decimal:
     raise ConfigurationError(
         f"A column of type {value.type} cannot be a watermark; allowed: {', '.join(WATERMARK_TYPES)}."
     )
+
+
+def _shaped(pattern: re.Pattern[str], text: str) -> str:
+    if not pattern.fullmatch(text):
+        raise ValueError(text)
+    return text
 
 
 def _nanoseconds(text: str, *, zoned: bool) -> int:
@@ -151,33 +162,45 @@ class Distance:
         )
         rest, total, found = text.lower(), timedelta(), False
         if clock := re.search(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)$", rest):
-            total += timedelta(hours=int(clock[1]), minutes=int(clock[2]), seconds=float(clock[3]))
+            total += _timedelta(problem, hours=int(clock[1]), minutes=int(clock[2]), seconds=float(clock[3]))
             rest, found = rest[: clock.start()].strip(), True
         for amount, unit in re.findall(r"(\d+(?:\.\d+)?)\s*([a-z]+)", rest):
             name = _UNITS.get(unit) or _UNITS.get(unit.removesuffix("s"))
             if name is None:
                 raise problem
-            total += timedelta(**{name: float(amount)})
+            total += _timedelta(problem, **{name: float(amount)})
             found = True
         if not found or re.sub(r"(\d+(?:\.\d+)?)\s*([a-z]+)", "", rest).strip(" ,"):
             raise problem
         return total
 
 
+def _timedelta(problem: ConfigurationError, **parts: float) -> timedelta:
+    try:
+        return timedelta(**parts)
+    except OverflowError:
+        raise problem from None
+
+
 def step_back(value: Value, distance: Distance) -> Value:
-    """``value`` less ``distance``, exact, in its own type. A date steps back by whole days, rounded up.
+    """``value`` less ``distance``, exact, in its own type, and not below the year 1.
+
+    A date steps back by whole days and an integer by whole numbers, rounded up: rather too far than too short.
 
     Raises:
         ConfigurationError: a time span on a number or a number on a time.
     """
     name, key = value.type.name, order_key(value)
-    if name in (*INTEGERS, "decimal") and distance.number is not None:
-        return Value(value.type, str(key - (distance.number if name == "decimal" else int(distance.number))))
+    if name in INTEGERS and distance.number is not None:
+        return Value(value.type, str(key - int(distance.number.to_integral_value(ROUND_CEILING))))
+    if name == "decimal" and distance.number is not None:
+        with localcontext(prec=_EXACT):
+            return Value(value.type, f"{key - distance.number:f}")
     if name == "date" and distance.span is not None:
         days = -(-distance.span // timedelta(days=1))
         return Value(value.type, date.fromordinal(max(int(key) - days, 1)).isoformat())
     if name in ("timestamp", "timestamp_ntz") and distance.span is not None:
-        nanos = int(key) - (distance.span // timedelta(microseconds=1)) * 1000
+        nanos = max(int(key) - (distance.span // timedelta(microseconds=1)) * 1000, _YEAR_1)
         return Value(value.type, timestamp_text(nanos, zoned=name == "timestamp"))
     wanted = "an interval such as '2 hours'" if name not in (*INTEGERS, "decimal") else "a number"
     raise ConfigurationError(f"A watermark of type {value.type} cannot step back by that; give {wanted}.")

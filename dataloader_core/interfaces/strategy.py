@@ -58,6 +58,8 @@ class LoadStrategy(ABC):
     """Merges: ``primary_key_cols`` must be set, and present and unique in what is read."""
     needs_watermark: ClassVar[bool] = False
     """Reads from a watermark: ``incremental_column`` must be set."""
+    appends: ClassVar[bool] = False
+    """Adds rows without merging them: from a wrong watermark or progress it would double them."""
     runs_alone: ClassVar[bool] = False
     """Gets a run of its own, one per source at a time."""
 

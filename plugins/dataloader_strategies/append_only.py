@@ -39,6 +39,7 @@ class AppendOnly(LoadStrategy):
 
     name = "append_only"
     needs_watermark = True
+    appends = True
 
     def check(self, given: PlanInput) -> Sequence[str]:
         return check_cursor(given, lookback=False)
