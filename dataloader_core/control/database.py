@@ -17,6 +17,7 @@ from dataloader_core.control.records import (
     TickResult,
     Why,
 )
+from dataloader_core.plan import Backfill
 from dataloader_core.table import SourceConfig
 
 
@@ -132,6 +133,10 @@ class ControlDatabase:
 
     def writing(self, claim: Claim) -> None:
         """The load is about to write to its destination for the first time: from here its claim stays open."""
+        raise NotImplementedError
+
+    def store_backfill(self, claim: Claim, backfill: Backfill) -> Claim:
+        """A backfill begins: its boundaries and watermark, before the first chunk; the claim as it is then."""
         raise NotImplementedError
 
     def record_commit(self, claim: Claim, record: CommitRecord, *, rows: int, bytes: int) -> Claim:

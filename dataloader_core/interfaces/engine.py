@@ -122,6 +122,22 @@ class Destination(ABC):
         """
 
     @abstractmethod
+    def prepare_from(
+        self,
+        step: Step,
+        source: SourceTable,
+        staging: Destination,
+        aside: Look,
+        look: Look,
+        schema_policy: Literal["evolve", "freeze", "fail"],
+    ) -> Prepared:
+        """The rows of a staging table (a backfill that publishes at its end), for a step that reads nothing else.
+
+        ``staging`` is a destination of the same engine and ``aside`` a look at it; its files may be linked or
+        copied, not moved: the staging table stays readable until it is dropped.
+        """
+
+    @abstractmethod
     def commit(self, step: Step, prepared: Prepared, look: Look, record: CommitRecord) -> Committed:
         """Write what was prepared, in one commit that carries ``record``, through ``look``.
 

@@ -1,0 +1,63 @@
+"""From a source's row to an open session: secrets are resolved here, as late as possible."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from pydantic import BaseModel, SecretStr
+
+from dataloader_core.errors import ConfigurationError
+from dataloader_core.interfaces.source import SessionOptions, SourceDialect, SourceSession
+from dataloader_core.plugins.manager import Registry
+from dataloader_core.secrets import redact, resolve
+from dataloader_core.settings import Settings
+from dataloader_core.table import SourceConfig
+from dataloader_core.values import Distance
+
+
+class SourceAccess:
+    """Opens sessions on one source. Holds the resolved connection, never shows it."""
+
+    def __init__(self, source: SourceConfig, registry: Registry, settings: Settings) -> None:
+        self.source = source
+        self.dialect: SourceDialect = registry.source(source.db_type)()
+        self._connection: BaseModel = resolve(source, registry, settings, self.dialect.connection_model)
+
+    def session(self, application_name: str) -> SourceSession:
+        """A new read-only session. Raises what :meth:`SourceDialect.connect` raises."""
+        return self.dialect.connect(self._connection, session_options(self.source, application_name))
+
+    def redact(self, text: str) -> str:
+        """The text without any of the connection's secrets."""
+        fields = (getattr(self._connection, name) for name in type(self._connection).model_fields)
+        return redact(text, [f.get_secret_value() for f in fields if isinstance(f, SecretStr)])
+
+
+_SPANS = ("login_timeout", "statement_timeout", "lock_timeout")
+
+
+def session_options(source: SourceConfig, application_name: str) -> SessionOptions:
+    """The session options of a source's row: its ``options``, as far as they are ours."""
+    given: dict[str, Any] = {}
+    for name in _SPANS:
+        if (text := source.options.get(name)) is not None:
+            given[name] = _span(source, name, str(text))
+    if (statement := source.options.get("init_statement")) is not None:
+        given["init_statement"] = str(statement)
+    if (parallel := source.options.get("parallel")) is not None:
+        if not isinstance(parallel, int) or not 1 <= parallel <= 64:
+            raise ConfigurationError(
+                f"Source {source.db_config_key!r}: option 'parallel' is {parallel!r}; allowed: 1 to 64."
+            )
+        given["parallel"] = parallel
+    return SessionOptions(application_name=application_name, **given)
+
+
+def _span(source: SourceConfig, name: str, text: str) -> timedelta:
+    distance = Distance.parse(text)
+    if distance.span is not None:
+        return distance.span
+    if distance.number is not None:
+        return timedelta(seconds=float(distance.number))
+    raise ConfigurationError(f"Source {source.db_config_key!r}: option {name!r} is {text!r}; give seconds.")
