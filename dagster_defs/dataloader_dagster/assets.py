@@ -39,7 +39,7 @@ def table_load_asset(translator: TableAssetTranslator) -> AssetsDefinition:
         kinds={"delta"},
         description="Loads claimed tables. Each destination is an asset of its own: catalog/schema/table.",
     )
-    def dataloader_table_load(context: AssetExecutionContext, config: TableLoadConfig) -> MaterializeResult:
+    def dataloader_table_load(context: AssetExecutionContext, config: TableLoadConfig) -> MaterializeResult[None]:
         app = App.from_environment()
         try:
             return TableRun(context, app, config, translator).execute()
@@ -62,7 +62,7 @@ class TableRun:
         self._run_url = read_settings(DagsterSettings).run_url(context.run.run_id)
         self._outcomes: list[Outcome] = []
 
-    def execute(self) -> MaterializeResult:
+    def execute(self) -> MaterializeResult[None]:
         """Launch, report each table as it ends, and fail what stayed silent, however the process ended.
 
         Raises:
@@ -108,7 +108,7 @@ class TableRun:
         if event := self._translator.event(outcome, self._run_url):
             self._context.log_event(event)
 
-    def _result(self, died: DataLoaderError | None, silent: Sequence[str]) -> MaterializeResult:
+    def _result(self, died: DataLoaderError | None, silent: Sequence[str]) -> MaterializeResult[None]:
         failed = [o for o in self._outcomes if o.status != "Succeeded"]
         loaded = [o for o in self._outcomes if o.status == "Succeeded"]
         totals = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataloader_core.app import App
 from dataloader_core.control.records import Claim, Holder, TickResult
-from dataloader_core.errors import ConfigurationError, PluginError
+from dataloader_core.errors import ConfigurationError
 from dataloader_core.planning import parse_options
 
 
@@ -29,7 +29,7 @@ def strategies_alone(app: App) -> tuple[str, ...]:
         try:
             if app.registry.strategy(name).runs_alone:
                 alone.append(name)
-        except PluginError:
+        except ConfigurationError:
             continue
     return tuple(alone)
 

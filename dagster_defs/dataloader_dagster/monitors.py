@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from dagster import (
     DagsterRunStatus,
     DefaultSensorStatus,
@@ -11,12 +13,14 @@ from dagster import (
     run_failure_sensor,
     run_status_sensor,
 )
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from dataloader_core.app import App
 from dataloader_core.settings import read_settings
 from dataloader_dagster.runs import attach
 from dataloader_dagster.settings import DagsterSettings
+
+if TYPE_CHECKING:
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 
 def reconcile_sensors(job: UnresolvedAssetJobDefinition) -> list[SensorDefinition]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING
 
 from dagster import AssetKey, AssetMaterialization, AssetObservation, MetadataValue
-from dagster._core.definitions.metadata import RawMetadataValue
 
 from dataloader_core.control.records import LoadResult, Outcome
 
-Metadata = Mapping[str, RawMetadataValue]
+if TYPE_CHECKING:
+    from dagster._core.definitions.metadata import RawMetadataValue
 
 
 class TableAssetTranslator:
@@ -31,7 +32,7 @@ class TableAssetTranslator:
         """``catalog/schema/table``; the names hold no dot, the control database sees to it."""
         return AssetKey(outcome.destination.split("."))
 
-    def metadata(self, outcome: Outcome, run_url: str | None = None) -> Metadata:
+    def metadata(self, outcome: Outcome, run_url: str | None = None) -> Mapping[str, RawMetadataValue]:
         """Numbers where Dagster plots them. ``watermark_number``: seconds since 1970 of a time, or the integer."""
         result = outcome.result or LoadResult()
         entries: dict[str, RawMetadataValue] = {
