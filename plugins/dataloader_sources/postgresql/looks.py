@@ -1,0 +1,70 @@
+"""Looks at sequences: what a sequence had given out, and who could still have a value of it in hand."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Protocol
+
+KEPT: Final = 64
+"""Looks kept for each sequence. Older ones are only of use while a transaction of that age is open."""
+
+Transaction = tuple[int, datetime, datetime]
+"""A transaction for as long as it lasts: backend pid, start of that backend, start of the transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look.
+
+    Whatever the sequence had given out by then belongs to a transaction that had ended or is among ``open``. So once
+    all of ``open`` have ended, no row with a value up to ``value`` can still appear. That needs no clock: it holds
+    when clocks jump.
+
+    Attributes:
+        value: The last value given out.
+        taken_at: The server's clock, for people and for order.
+        open: The transactions that were open after ``value`` was read and could write.
+    """
+
+    value: int
+    taken_at: datetime
+    open: frozenset[Transaction]
+
+    def settled(self, still_open: frozenset[Transaction]) -> bool:
+        return not self.open & still_open
+
+
+class LookStore(Protocol):
+    """Where looks are remembered. A key names server, database and sequence."""
+
+    def remember(self, key: str, look: Look) -> None: ...
+
+    def recall(self, key: str) -> Sequence[Look]:
+        """Newest first."""
+        ...
+
+
+class ProcessLooks:
+    """Looks of this process, shared by its sessions."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._looks: dict[str, deque[Look]] = {}
+
+    def remember(self, key: str, look: Look) -> None:
+        with self._lock:
+            known = self._looks.setdefault(key, deque(maxlen=KEPT))
+            if known and look.value < known[0].value:
+                known.clear()  # the sequence was set back: what was seen before says nothing about what comes
+            known.appendleft(look)
+
+    def recall(self, key: str) -> Sequence[Look]:
+        with self._lock:
+            return tuple(self._looks.get(key, ()))
+
+
+process_looks: Final = ProcessLooks()
