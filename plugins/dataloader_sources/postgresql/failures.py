@@ -1,0 +1,99 @@
+"""What a failed read means. DuckDB and ADBC give text only, so the source is asked again for an error code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from dataloader_core.errors import (
+    DataLoaderError,
+    DestinationUnavailableError,
+    MissingDriverError,
+    SourceRefusedError,
+    SourceUnavailableError,
+    UnrepresentableValueError,
+)
+from dataloader_core.interfaces.source import Unrepresentable
+from dataloader_core.plan import Column
+
+_NOT_TEXT = re.compile(r"invalid unicode|not valid utf-?8|invalid utf-?8|byte sequence", re.IGNORECASE)
+_DISK = re.compile(r"no space left|cannot open file|could not write|disk quota|read-only file system", re.IGNORECASE)
+_LOST = re.compile(
+    r"terminating connection|server closed the connection|connection to server|no connection to the server|"
+    r"could not (receive|send) data|unable to connect|ssl (error|syscall)|connection (reset|timed out|refused)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Ways to find out more, in the same snapshot.
+
+    Attributes:
+        replay: Reads a SELECT again, to nowhere: the error of ours that the server's code means, or None.
+        guarded: Values among the rows of the read that their types cannot hold.
+        not_text: A text column whose bytes are not UTF-8.
+    """
+
+    replay: Callable[[str], DataLoaderError | None]
+    guarded: Callable[[], Sequence[Unrepresentable]]
+    not_text: Callable[[], Column | None]
+
+
+def explain(cause: BaseException, sql: str | None, diagnosis: Diagnosis) -> DataLoaderError:
+    """The error that says what happened, without the reader's own text: it repeats SQL, values and addresses."""
+    if isinstance(cause, DataLoaderError):
+        return cause
+    if isinstance(cause, ImportError):
+        return MissingDriverError(
+            f"{cause.name or 'A driver'} is not installed.", cure="Run: pip install 'dataloader-core[postgresql]'."
+        )
+    text = str(cause)
+    if _NOT_TEXT.search(text) and (column := diagnosis.not_text()) is not None:
+        return not_text(column)
+    if _DISK.search(text):
+        return DestinationUnavailableError(
+            "A Parquet file could not be written (no room, or no permission).",
+            cure="Make room, then run the load again.",
+        )
+    if _LOST.search(text):
+        return lost()
+    return _from_source(text, sql, diagnosis)
+
+
+def _from_source(text: str, sql: str | None, diagnosis: Diagnosis) -> DataLoaderError:
+    try:
+        if sql is not None and (error := diagnosis.replay(sql)) is not None:
+            return error
+        if found := diagnosis.guarded():
+            return guarded(found)
+    except DataLoaderError as error:
+        return error
+    if sql is None or "ERROR:" in text or "FATAL:" in text:
+        # The server ended it then and does not now: a time-out, a conflict with recovery, a restart.
+        return lost()
+    return SourceRefusedError(
+        "The reader could not take what the source sent.",
+        cure="Choose another way_of_reading, or leave columns out until it works.",
+        samples=(text,),
+    )
+
+
+def lost() -> SourceUnavailableError:
+    return SourceUnavailableError("The source went away in the middle of the read.", cure="Run the load again.")
+
+
+def not_text(column: Column) -> UnrepresentableValueError:
+    return UnrepresentableValueError(
+        f"Column {column.name!r} holds bytes that are not UTF-8.",
+        cure="Correct them at the source, leave the column out, or read it as bytes with a query of your own.",
+    )
+
+
+def guarded(found: Sequence[Unrepresentable]) -> UnrepresentableValueError:
+    named = ", ".join(f"{u.column!r}: {u.kind} ({u.rows} row{'s' if u.rows != 1 else ''})" for u in found)
+    return UnrepresentableValueError(
+        f"Values that the target type cannot hold: {named}.",
+        cure="Correct them at the source, or set on_unrepresentable = null.",
+    )

@@ -1,0 +1,146 @@
+"""How a read is laid out over files and connections, from what the server says about the relation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dataloader_core.errors import SourceUnavailableError
+from dataloader_core.plan import Read, Relation
+from dataloader_core.values import WATERMARK_TYPES, Value
+from dataloader_sources.postgresql.dialect import Postgres
+from dataloader_sources.postgresql.probes import lowest_and_highest
+from dataloader_sources.postgresql.ranges import Heap, column_ranges, file_count, page_ranges
+
+Ask = Callable[..., Sequence[Sequence[Any]]]
+"""Runs SQL with parameters in the snapshot and gives its rows."""
+
+_FIRST_WITH_PAGE_RANGES = 140000
+"""Older servers scan the whole table for every ``ctid`` range."""
+
+_HEAPS = """
+SELECT n.nspname, c.relname, c.relkind::text, coalesce(a.amname, ''), c.relhassubclass,
+       pg_relation_size(c.oid) / current_setting('block_size')::bigint, pg_table_size(c.oid),
+       has_table_privilege(c.oid, 'SELECT') AND NOT row_security_active(c.oid),
+       c.relfilenode <> 0 AND c.relfilenode IS DISTINCT FROM pg_relation_filenode(c.oid)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_am a ON a.oid = c.relam
+WHERE c.oid = to_regclass(%(name)s)
+   OR c.oid IN (SELECT relid FROM pg_partition_tree(to_regclass(%(name)s)) WHERE isleaf)
+ORDER BY c.oid <> to_regclass(%(name)s), c.oid
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The SELECTs that a read becomes, one for each file, and why."""
+
+    selects: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    relation: Relation
+    kind: str
+    access_method: str
+    has_children: bool
+    pages: int
+    bytes: int
+    readable: bool
+    rewritten: bool
+
+
+def lay_out(dialect: Postgres, read: Read, ask: Ask, version: int, files: int, threads: int) -> Layout:
+    """Decide. Nothing is read but the catalog, the planner's answer and, for a split, the column's two ends.
+
+    Args:
+        files: About as many files as are wanted of a large table.
+        threads: Connections that will read.
+
+    Raises:
+        SourceUnavailableError: the table was truncated or rewritten after the snapshot was taken: its rows of
+            that moment are gone.
+    """
+    if read.row_limit is not None:
+        return Layout((dialect.render(read),), f"one connection, cut at {read.row_limit} rows")
+    heaps, why = _heaps(dialect, read, ask, version)
+    if heaps:
+        return _by_pages(dialect, read, ask, heaps, files, threads)
+    if read.split is not None and (selects := _by_column(dialect, read, ask)):
+        return Layout(selects, f"{len(selects)} ranges of {read.split.column!r} ({why})")
+    return Layout((dialect.render(read),), f"one connection ({why})")
+
+
+def _heaps(dialect: Postgres, read: Read, ask: Ask, version: int) -> tuple[list[Heap], str]:
+    if read.relation.query is not None:
+        return [], "a query has no pages"
+    name = ".".join(dialect.quote(part) for part in (read.relation.schema, read.relation.name) if part)
+    parts = [_Part(replace(read.relation, schema=r[0], name=r[1]), *r[2:]) for r in ask(_HEAPS, {"name": name})]
+    if any(part.rewritten for part in parts):
+        raise SourceUnavailableError(
+            f"{read.relation} was truncated or rewritten since the snapshot was taken.", cure="Run the load again."
+        )
+    if not parts:
+        return [], "not in the catalog"
+    root, *leaves = parts
+    if version < _FIRST_WITH_PAGE_RANGES:
+        return [], "this server version cannot scan a range of pages"
+    if root.kind == "p":
+        if not root.readable or not all(_is_heap(leaf) and leaf.readable for leaf in leaves):
+            return [], "not every partition is a plain table that may be read by itself"
+        return [_heap(leaf) for leaf in leaves], "partitions"
+    if not _is_heap(root) or root.has_children:
+        return [], "only a plain table has pages of its own"
+    return [_heap(root)], "pages"
+
+
+def _is_heap(part: _Part) -> bool:
+    return part.kind in ("r", "m") and part.access_method == "heap"
+
+
+def _heap(part: _Part) -> Heap:
+    return Heap(part.relation, int(part.pages), int(part.bytes))
+
+
+def _by_pages(dialect: Postgres, read: Read, ask: Ask, heaps: Sequence[Heap], files: int, threads: int) -> Layout:
+    size = sum(heap.bytes for heap in heaps)
+    wanted = file_count(size, files)
+    if read.where or read.filter:
+        indexed, result = _planned(dialect, read, ask)
+        if indexed:
+            return Layout((dialect.render(read),), "one connection, by an index")
+        wanted = max(file_count(result, files), min(threads, wanted))
+    groups = page_ranges(heaps, wanted)
+    selects = tuple("\nUNION ALL\n".join(part.select(dialect, read) for part in group) for group in groups)
+    return Layout(selects, f"{len(selects)} range{'s' if len(selects) > 1 else ''} of the table's pages")
+
+
+def _planned(dialect: Postgres, read: Read, ask: Ask) -> tuple[bool, int]:
+    """Whether the planner takes an index, and how many bytes it expects."""
+    answer = ask(f"EXPLAIN (FORMAT JSON) {dialect.render(read)}")[0][0]
+    plan = answer[0]["Plan"]
+    return _uses_index(plan), int(plan["Plan Rows"]) * int(plan["Plan Width"])
+
+
+def _uses_index(node: dict[str, Any]) -> bool:
+    kind = str(node["Node Type"])
+    return "Index" in kind or "Bitmap" in kind or any(_uses_index(child) for child in node.get("Plans", ()))
+
+
+def _by_column(dialect: Postgres, read: Read, ask: Ask) -> tuple[str, ...]:
+    """The SELECTs of a wished split; none where the column is not among those read or has no order to cut."""
+    split = read.split
+    column = next((c for c in read.columns if split is not None and split.column in (c.name, c.target)), None)
+    if split is None or split.parts < 2 or column is None:
+        return ()
+    if column.type.name not in WATERMARK_TYPES or column.type.name == "binary":
+        return ()
+    low, high = split.lower, split.upper
+    if low is None or high is None:
+        found_low, found_high = ask(lowest_and_highest(dialect, read, column))[0]
+        low, high = low or found_low, high or found_high
+    if low is None or high is None:
+        return ()
+    ranges = column_ranges(column, Value(column.type, low), Value(column.type, high), split.parts)
+    return tuple(dialect.render(replace(read, where=(*read.where, *conditions))) for conditions in ranges)

@@ -1,0 +1,154 @@
+"""One reader: a DuckDB cursor with a PostgreSQL connection of its own, inside the snapshot of all readers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from dataloader_core.errors import SourceRefusedError
+from dataloader_core.interfaces.source import ParquetFile, ParquetOptions
+from dataloader_core.plan import Column
+from dataloader_core.types import ColumnType
+from dataloader_sources.postgresql.extension import quoted
+from dataloader_sources.postgresql.statistics import column_stats
+
+if TYPE_CHECKING:
+    import duckdb
+
+_DUCKDB_TYPES = {
+    "boolean": "BOOLEAN", "smallint": "SMALLINT", "int": "INTEGER", "bigint": "BIGINT", "float": "FLOAT",
+    "double": "DOUBLE", "string": "VARCHAR", "binary": "BLOB", "date": "DATE", "timestamp_ntz": "TIMESTAMP",
+    "timestamp": "TIMESTAMP WITH TIME ZONE",
+}  # fmt: skip
+_WIDENED_BY = {
+    "INTEGER": ("SMALLINT",),
+    "BIGINT": ("SMALLINT", "INTEGER"),
+    "DOUBLE": ("FLOAT",),
+}
+_ROW_GROUP_BYTES = 48 << 20
+
+
+def duckdb_type(type_: ColumnType) -> str:
+    return f"DECIMAL({type_.precision},{type_.scale})" if type_.name == "decimal" else _DUCKDB_TYPES[type_.name]
+
+
+@dataclass(frozen=True)
+class ReaderSettings:
+    """How readers connect. ``snapshot`` is an exported snapshot's id; ``setup`` runs in each reader's transaction."""
+
+    conninfo: str
+    snapshot: str
+    setup: Sequence[str] = ()
+
+
+def attach(connection: duckdb.DuckDBPyConnection, name: str, conninfo: str) -> None:
+    """Attach the source as ``name``. The password travels as a parameter of a secret and stands in no SQL.
+
+    DuckDB repeats connection strings in its errors and in ``duckdb_databases()``.
+    """
+    parameters = conninfo_to_dict(conninfo)
+    password = parameters.pop("password", None)
+    secret = ""
+    if password:
+        connection.execute(f"CREATE TEMPORARY SECRET {name}_secret (TYPE postgres, PASSWORD ?)", [password])
+        secret = f", SECRET {name}_secret"
+    connection.execute(
+        f"ATTACH '{quoted(make_conninfo('', **parameters))}' AS {name} (TYPE postgres, READ_ONLY{secret})"
+    )
+
+
+class Reader:
+    """Copies SELECTs to Parquet files, one after the other, all in one transaction.
+
+    Used by one thread; :meth:`interrupt` may come from another. Every error is DuckDB's own: the caller knows
+    how to find out what it means.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, number: int, settings: ReaderSettings) -> None:
+        self._cursor = connection.cursor()
+        self._name = f"source{number}"
+        self._settings = settings
+        self.backend: int | None = None
+        """Process id of the connection's backend, once known."""
+        self.writing: Path | None = None
+
+    def open(self) -> None:
+        attach(self._cursor, self._name, self._settings.conninfo)
+        self._cursor.execute("BEGIN")
+        self._run(f"SET TRANSACTION SNAPSHOT '{quoted(self._settings.snapshot)}'")
+        self.backend = int(self._row(f"FROM {self._query('SELECT pg_backend_pid() AS pid')}")[0])
+        for statement in self._settings.setup:
+            self._run(statement)
+
+    def close(self) -> None:
+        """End the transaction; the connection goes with the database that it belongs to."""
+        self._cursor.close()
+
+    def interrupt(self) -> None:
+        self._cursor.interrupt()
+
+    def select(self, sql: str, columns: Sequence[Column]) -> str:
+        """DuckDB's SELECT over the source's, giving exactly the projected types.
+
+        Raises:
+            SourceRefusedError: a column arrives as a type that cannot be turned into the projected one without loss.
+        """
+        source = self._query(sql)
+        found = self._cursor.execute(f"DESCRIBE FROM {source}").fetchall()
+        if [row[0] for row in found] != [column.target for column in columns]:
+            raise SourceRefusedError("The source gives other columns than the read names.", cure="Run the load again.")
+        items = [_item(column, row[1]) for column, row in zip(columns, found, strict=True)]
+        if all(item is None for item in items):
+            return f"FROM {source}"
+        named = (item or _identifier(column.target) for item, column in zip(items, columns, strict=True))
+        return f"SELECT {', '.join(named)} FROM {source}"
+
+    def copy(self, sql: str, columns: Sequence[Column], path: Path, options: ParquetOptions) -> ParquetFile | None:
+        """Write what the SELECT gives to a file; without rows there is no file and the answer is None."""
+        self.writing = path
+        try:
+            row = self._row(
+                f"COPY ({self.select(sql, columns)}) TO '{quoted(str(path))}' (FORMAT parquet, PARQUET_VERSION V2, "
+                f"COMPRESSION {options.compression}, ROW_GROUP_SIZE {options.row_group_rows}, "
+                f"ROW_GROUP_SIZE_BYTES {_ROW_GROUP_BYTES}, RETURN_STATS)"
+            )
+        finally:
+            self.writing = None
+        _, rows, size, _, statistics, *_ = row
+        if not rows:
+            path.unlink(missing_ok=True)
+            return None
+        return ParquetFile(path, rows, size, column_stats(statistics, columns))
+
+    def _query(self, sql: str) -> str:
+        return f"postgres_query('{self._name}', '{quoted(sql)}')"
+
+    def _run(self, sql: str) -> None:
+        self._cursor.execute(f"CALL postgres_execute('{self._name}', '{quoted(sql)}')").fetchall()
+
+    def _row(self, sql: str) -> tuple[Any, ...]:
+        row = self._cursor.execute(sql).fetchone()
+        assert row is not None
+        return tuple(row)
+
+
+def _identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _item(column: Column, found: str) -> str | None:
+    """None where the column arrives as it should, else a cast that cannot change a value."""
+    wanted = duckdb_type(column.type)
+    if found == wanted:
+        return None
+    if found in _WIDENED_BY.get(wanted, ()) or (found == "VARCHAR" and column.type.name == "decimal"):
+        name = _identifier(column.target)
+        return f"CAST({name} AS {wanted}) AS {name}"
+    raise SourceRefusedError(
+        f"Column {column.name!r} ({column.native}) arrives as {found}, not as {wanted}.",
+        cure="Give the column a cast in a query of your own, or leave it out.",
+    )

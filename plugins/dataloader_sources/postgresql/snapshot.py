@@ -1,0 +1,214 @@
+"""One moment of a PostgreSQL database, as many connections as like see it, and the two ways to read it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import errors as pg
+
+from dataloader_core.errors import (
+    DataLoaderError,
+    SourceRefusedError,
+)
+from dataloader_core.interfaces.source import (
+    ColumnStats,
+    ParquetFile,
+    ParquetOptions,
+    Progress,
+    SourceSnapshot,
+    Unrepresentable,
+    WayOfReading,
+)
+from dataloader_core.plan import Column, Read
+from dataloader_core.values import Value
+from dataloader_sources.postgresql import probes
+from dataloader_sources.postgresql.errors import translate
+from dataloader_sources.postgresql.failures import Diagnosis, explain
+from dataloader_sources.postgresql.guards import guard_condition
+from dataloader_sources.postgresql.layout import Layout, lay_out
+from dataloader_sources.postgresql.statistics import may_hold_unrepresentable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from dataloader_sources.postgresql.arrow import ArrowStream
+    from dataloader_sources.postgresql.scanner import ReaderSettings
+    from dataloader_sources.postgresql.session import PostgresSession
+
+_PROBES_AT_ONCE = 500
+"""A SELECT has at most 1,664 columns."""
+
+
+class PostgresSnapshot(SourceSnapshot):
+    """Holds a snapshot in a connection of its own until the context ends, and shares it with the readers.
+
+    What is read stays locked against DROP and TRUNCATE (ACCESS SHARE) from the first question about it: a TRUNCATE
+    would otherwise empty the table for every snapshot, an older one too.
+    """
+
+    def __init__(self, session: PostgresSession) -> None:
+        self._session = session
+        self._dialect = session.dialect
+        self._stack = contextlib.ExitStack()
+        self._streams: list[ArrowStream] = []
+        self._exported = ""
+
+    def __enter__(self) -> PostgresSnapshot:
+        try:
+            self._connection = psycopg.connect(self._session.conninfo(" snapshot"), autocommit=True)
+            self._stack.callback(self._connection.close)
+            for statement in self._setup():
+                self._connection.execute(statement)
+            self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            row = self._connection.execute("SELECT pg_export_snapshot()").fetchone()
+        except psycopg.Error as error:
+            self._stack.close()
+            raise translate(error) from None
+        assert row is not None
+        self._exported = str(row[0])
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for stream in self._streams:
+            stream.close()
+        self._stack.close()
+
+    def ways(self, read: Read) -> Sequence[WayOfReading]:
+        from dataloader_sources.postgresql.arrow import driver_problem
+        from dataloader_sources.postgresql.extension import extension_problem
+
+        problem = extension_problem()
+        if problem is None:
+            layout = self._lay_out(read, files=16)
+            parallel = min(self._session.options.parallel, len(layout.selects))
+            parquet = WayOfReading("parquet", True, f"DuckDB writes the files: {layout.reason}", parallel)
+        else:
+            parquet = WayOfReading("parquet", False, problem)
+        missing = driver_problem()
+        return parquet, WayOfReading("arrow", missing is None, missing or "ADBC: a stream on one connection")
+
+    def write_parquet(self, read: Read, options: ParquetOptions, progress: Progress) -> Sequence[ParquetFile]:
+        from dataloader_sources.postgresql.parquet import ParquetCrew, ReadFailed
+
+        layout = self._lay_out(read, options.files, options.threads)
+        crew = ParquetCrew(self._reader_settings(), layout.selects, read.columns, options, self._terminate)
+        try:
+            return crew.write(min(options.threads, self._session.options.parallel), progress)
+        except ReadFailed as failed:
+            error = explain(failed.cause, failed.sql, self._diagnosis(read))
+        raise error
+
+    def read_arrow(self, read: Read) -> pa.RecordBatchReader:
+        from dataloader_sources.postgresql.arrow import ArrowStream
+
+        self._look_at(read)
+        stream = ArrowStream(self._reader_settings(" arrow"), self._dialect.render(read), read, self._diagnosis(read))
+        self._streams.append(stream)
+        return stream.reader()
+
+    def unrepresentable(self, read: Read, stats: Mapping[str, ColumnStats] | None) -> Sequence[Unrepresentable]:
+        nulled = read.on_unrepresentable == "null"
+        suspicions = [
+            probes.Suspicion(column, kind, condition)
+            for column in read.columns
+            if column.guards
+            and (stats is None or may_hold_unrepresentable(column, stats.get(column.target), nulled=nulled))
+            for kind, condition in guard_condition(self._dialect, column)
+        ]
+        found: list[Unrepresentable] = []
+        for start in range(0, len(suspicions), _PROBES_AT_ONCE):
+            some = suspicions[start : start + _PROBES_AT_ONCE]
+            counts = self.ask(probes.count_suspicions(self._dialect, read, some))[0]
+            found += [Unrepresentable(s.column.name, s.kind, n) for s, n in zip(some, counts, strict=True) if n]
+        return found
+
+    def highest(self, read: Read, column: str, upto: Value | None, inclusive: bool) -> Value | None:
+        found = self._column(read, column)
+        text = self.ask(probes.highest(self._dialect, read, found, upto, inclusive=inclusive))[0][0]
+        return None if text is None else Value(found.type, text)
+
+    def ask(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Sequence[Sequence[Any]]:
+        """Rows of a question in the snapshot. A failed one leaves the snapshot as it was.
+
+        Raises:
+            DataLoaderError: what the server's error means.
+        """
+        try:
+            with self._connection.transaction():
+                return self._connection.execute(sql.encode(), parameters).fetchall()
+        except psycopg.Error as error:
+            problem = translate(error)
+        raise problem
+
+    def _lay_out(self, read: Read, files: int, threads: int = 2) -> Layout:
+        self._look_at(read)
+        parallel = min(threads, self._session.options.parallel)
+        return lay_out(self._dialect, read, self.ask, self._connection.info.server_version, files, parallel)
+
+    def _look_at(self, read: Read) -> None:
+        """Lock what is read, and hear now, with the server's own error code, what would fail later."""
+        self.ask(f"SELECT FROM (\n{self._dialect.render(read)}\n) AS probe LIMIT 0")
+
+    def _setup(self) -> Iterator[str]:
+        """What each further connection runs before it reads."""
+        if self._session.connection.info.server_version >= 140000:
+            # A server that computes without sending anything would not notice that we are gone.
+            yield "SET client_connection_check_interval = '5s'"
+        if self._session.options.init_statement:
+            yield self._session.options.init_statement
+
+    def _reader_settings(self, suffix: str = "") -> ReaderSettings:
+        from dataloader_sources.postgresql.scanner import ReaderSettings
+
+        return ReaderSettings(self._session.conninfo(suffix), self._exported, tuple(self._setup()))
+
+    def _terminate(self, backends: Sequence[int]) -> None:
+        with contextlib.suppress(DataLoaderError):
+            self.ask("SELECT pg_terminate_backend(pid) FROM unnest(%(pids)s::int[]) AS pid", {"pids": list(backends)})
+
+    def _diagnosis(self, read: Read) -> Diagnosis:
+        return Diagnosis(
+            replay=self._replay,
+            guarded=lambda: self.unrepresentable(replace(read, on_unrepresentable="fail"), None),
+            not_text=lambda: self._not_text(read),
+        )
+
+    def _replay(self, sql: str) -> DataLoaderError | None:
+        """Read the rows again, to nowhere, for the server's own error code; None where that works."""
+        try:
+            with self._connection.transaction(), self._connection.cursor() as cursor:
+                with cursor.copy(f"COPY (\n{sql}\n) TO STDOUT (FORMAT binary)".encode()) as copy:
+                    for _ in copy:
+                        pass
+                return None
+        except psycopg.Error as error:
+            return translate(error)
+
+    def _not_text(self, read: Read) -> Column | None:
+        for column in read.columns:
+            if column.type.name != "string":
+                continue
+            try:
+                with self._connection.transaction():
+                    self._connection.execute(probes.check_text(self._dialect, read, column).encode())
+            except (pg.CharacterNotInRepertoire, pg.UntranslatableCharacter):
+                return column
+            except psycopg.Error:
+                return None
+        return None
+
+    def _column(self, read: Read, name: str) -> Column:
+        for column in read.columns:
+            if column.name == name:
+                return column
+        for column in read.columns:
+            if column.target == name:
+                return column
+        raise SourceRefusedError(f"Column {name!r} is not among those read.", cure="Add it to `columns`.")
