@@ -87,3 +87,9 @@ def hit(name: str) -> None:
     """Pass the point ``name``; names are ``<part>.<moment>``, for instance ``engine.before_commit``."""
     if _armed is not None:
         _armed.hit(name)
+
+
+def arm(environ: Mapping[str, str]) -> None:
+    """Arm anew from these variables: for a process that was forked after this module was imported."""
+    global _armed
+    _armed = _Armed(environ)

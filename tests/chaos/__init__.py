@@ -1,0 +1,1 @@
+"""Loads that are killed at every step, and what is in their tables afterwards. ``make chaos KILLS=1000``."""
