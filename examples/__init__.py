@@ -1,0 +1,1 @@
+"""Examples: a demonstration on real data, and packages that an outsider could have written."""
