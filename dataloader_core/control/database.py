@@ -68,8 +68,16 @@ class ControlDatabase:
         updates: Mapping[str, Mapping[str, Any]],
         *,
         change_source: str = "apply",
+        dry_run: bool = False,
     ) -> None:
-        """Insert and update rows of ``table_control``, all or nothing."""
+        """Insert and update rows of ``table_control``, all or nothing.
+
+        ``dry_run``: let every rule judge, then take everything back.
+        """
+        raise NotImplementedError
+
+    def completed_backfills(self, control_keys: Sequence[str]) -> frozenset[str]:
+        """Those of these tables whose newest change of ``load_strategy`` is the end of a backfill (``backfill_complete``)."""
         raise NotImplementedError
 
     # claiming
