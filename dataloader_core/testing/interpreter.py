@@ -45,6 +45,7 @@ from dataloader_core.table import LoadState, SourceTable, TableConfig
 from dataloader_core.values import Value
 
 Row = Mapping[str, str | None]
+_UNKNOWN = Cap(None, False, False, "nothing is known")
 
 
 @dataclass
@@ -53,7 +54,7 @@ class MemorySource:
 
     table: SourceTable
     rows: list[Row] = field(default_factory=list)
-    cap: Cap = Cap(None, False, False, "nothing is known")
+    cap: Cap = _UNKNOWN
     clock: datetime = datetime(2024, 6, 15, 12, tzinfo=UTC)
 
     def matches(self, row: Row, where: Sequence[Condition]) -> bool:
