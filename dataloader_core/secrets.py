@@ -17,7 +17,7 @@ row, says which scopes and which names are for sources: ``DATALOADER_SECRET_SCOP
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from typing import Any, Final, TypeVar
@@ -92,7 +92,7 @@ class Resolver:
         except DataLoaderError:
             raise
         except Exception as e:  # noqa: BLE001
-            # Whatever a plugin raises. Not chained, and without its text: nobody knows what a backend puts into its errors.
+            # Whatever a plugin raises; not chained and not quoted: nobody knows what a backend puts into it.
             raise SecretError(
                 f"The secret backend {backend.name!r} failed on {name!r} with {type(e).__name__}.",
                 cure="See that the backend can be reached and that this program may use it.",
@@ -207,28 +207,32 @@ def _wrap(model: type[BaseModel], name: str, value: Any) -> Any:
     return secret
 
 
-def _build(source: SourceConfig, model: type[C], values: Mapping[str, Any], hidden: Iterable[str]) -> C:
-    by_name = {model.model_fields[name].validation_alias or name: value for name, value in values.items()}
-    by_key = {key if isinstance(key, str) else _first(key): value for key, value in by_name.items()}
+def _build(source: SourceConfig, model: type[C], values: Mapping[str, Any], hidden: Collection[str]) -> C:
+    spelled = {_spelling(model, name): name for name in values}
     try:
-        return model.model_validate(by_key)
+        return model.model_validate({spelling: values[name] for spelling, name in spelled.items()})
     except ValidationError as e:
-        hidden = set(hidden)
-        faults = [_fault(error, hidden) for error in e.errors(include_input=False, include_url=False)]
+        concealed = {spelling for spelling, name in spelled.items() if name in hidden}
+        faults = [_fault(error, concealed) for error in e.errors(include_input=False, include_url=False)]
     # Outside the handler: the validation error, which knows the values, must not travel along.
     raise ConfigurationError(f"The connection of {source.db_config_key!r}: {'; '.join(faults)}.", cure=_where(source))
 
 
-def _first(alias: Any) -> str:
-    return next(choice for choice in alias.choices if isinstance(choice, str))
+def _spelling(model: type[BaseModel], name: str) -> str:
+    """The key under which the model itself takes a field."""
+    alias = model.model_fields[name].validation_alias
+    choices = (alias, *getattr(alias, "choices", ()))
+    return next((choice for choice in choices if isinstance(choice, str)), name)
 
 
-def _fault(error: Mapping[str, Any], hidden: Iterable[str]) -> str:
-    field = ".".join(map(str, error["loc"])) or "as a whole"
+def _fault(error: Mapping[str, Any], concealed: Collection[str]) -> str:
+    field = ".".join(map(str, error["loc"][:1])) or "as a whole"
     if error["type"] == "missing":
         return f"{field} is missing"
-    # A message may quote the value; the kind of fault does not.
-    return f"{field}: the secret's value is wrong ({error['type']})" if field in hidden else f"{field}: {error['msg']}"
+    # A message may quote the value, and one about the whole any value; the kind of fault does not.
+    if field in concealed or (concealed and not error["loc"]):
+        return f"{field}: what its secret holds is wrong ({error['type']})"
+    return f"{field}: {error['msg']}"
 
 
 def _where(source: SourceConfig) -> str:

@@ -47,10 +47,10 @@ class Settings(BaseModel):
     lake: str | None = None
     engine: str = "local"
     launcher: str = "subprocess"
-    tables_per_tick: int = Field(10, ge=1, le=1000)
-    tables_per_run: int = Field(12, ge=1, le=100)
-    pool_size: int = Field(12, ge=1, le=100)
-    row_limit: int | None = Field(None, ge=1)
+    tables_per_tick: int = Field(default=10, ge=1, le=1000)
+    tables_per_run: int = Field(default=12, ge=1, le=100)
+    pool_size: int = Field(default=12, ge=1, le=100)
+    row_limit: int | None = Field(default=None, ge=1)
     secret_scopes: tuple[str, ...] = ("env", "file:/run/secrets")
     secret_patterns: Mapping[str, tuple[str, ...]] = Field(default_factory=lambda: {"env": ("DATALOADER_SECRET_*",)})
 

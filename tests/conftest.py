@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Callable, Iterator
+from importlib.metadata import Distribution, EntryPoint
 from pathlib import Path
 from urllib.parse import quote
 
@@ -106,3 +109,26 @@ def postgres_server() -> Iterator[PostgresServer]:
 def database(postgres_server: PostgresServer) -> str:
     """A database of its own, by the socket."""
     return postgres_server.new_database("test")
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., EntryPoint]:
+    """Write a plugin as an installed package of its own and give its entry point."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def write(name: str, code: str, *, package: str = "", version: str = "1.2") -> EntryPoint:
+        package = package or f"dataloader-{name}"
+        module = f"plugin_{package}_{name}".replace("-", "_")
+        (tmp_path / f"{module}.py").write_text(textwrap.dedent(code))
+        info = tmp_path / f"{package.replace('-', '_')}-{version}.dist-info"
+        info.mkdir(exist_ok=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
+        with (info / "entry_points.txt").open("a") as file:
+            if file.tell() == 0:
+                file.write("[dataloader.plugins]\n")
+            file.write(f"{name} = {module}\n")
+        importlib.invalidate_caches()
+        found = Distribution.at(info).entry_points
+        return next(e for e in found if e.name == name)
+
+    return write

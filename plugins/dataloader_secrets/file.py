@@ -68,10 +68,13 @@ class File(SecretBackend):
             descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as e:
             raise self._unreadable(name, e) from None
-        with open(descriptor, "rb") as opened:
+        try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise SecretError(f"The secret {name!r} in {self._folder} is no file.")
-            data = opened.read(MAX_BYTES + 1)
+            with open(descriptor, "rb", closefd=False) as opened:
+                data = opened.read(MAX_BYTES + 1)
+        finally:
+            os.close(descriptor)
         if len(data) > MAX_BYTES:
             raise SecretError(f"The secret {name!r} in {self._folder} is larger than {MAX_BYTES} bytes.")
         return data

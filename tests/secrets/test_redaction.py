@@ -1,0 +1,79 @@
+"""What was resolved does not show in logs."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from dataloader_core.redaction import install_redaction, redact, redact_known, remember
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    factory = logging.getLogRecordFactory()
+    install_redaction()
+    install_redaction()
+    stream = io.StringIO()
+    logger, handler = logging.getLogger("a.driver"), logging.StreamHandler(stream)
+    logger.addHandler(handler)
+    logger.propagate = False
+    yield stream
+    logger.removeHandler(handler)
+    logging.setLogRecordFactory(factory)
+
+
+@given(st.text(min_size=1), st.text(), st.text())
+def test_no_secret_of_some_length_remains(secret: str, before: str, after: str) -> None:
+    secret = "Zq7" + secret + "9xY"
+    clean = redact(f"{before} {secret} {after}", [SecretStr(secret)])
+    assert secret not in clean
+
+
+@given(st.text(min_size=6))
+def test_nor_in_urls_or_json(secret: str) -> None:
+    secret = "Zq7" + secret + "9xY"
+    for text in (quote(secret, safe=""), json.dumps({"password": secret}), repr(secret)):
+        clean = redact(text, [secret])
+        assert "***" in clean
+        assert "9xY" not in clean or secret.count("9xY") > 1 or "Zq7" not in clean
+
+
+def test_a_longer_secret_goes_first() -> None:
+    assert redact("hunter22!", ["hunter2", "hunter22!"]) == "***"
+
+
+def test_a_short_one_does_not_eat_words() -> None:
+    assert redact("a bad day, pw=a", ["a"]) == "*** bad day, pw=***"
+
+
+def test_empty_secrets_change_nothing() -> None:
+    assert redact("text", ["", SecretStr("")]) == "text"
+
+
+def test_no_log_shows_a_resolved_secret(log: io.StringIO) -> None:
+    remember(SecretStr("log-Secret-1"))
+    logging.getLogger("a.driver").warning("password=%s for %s", "log-Secret-1", "me")
+    assert log.getvalue() == "password=*** for me\n"
+
+
+def test_no_traceback_shows_it(log: io.StringIO) -> None:
+    remember(SecretStr("log-Secret-2"))
+    try:
+        raise ValueError("refused: log-Secret-2")
+    except ValueError:
+        logging.getLogger("a.driver").exception("failed")
+    assert "log-Secret-2" not in log.getvalue()
+    assert "ValueError: refused: ***" in log.getvalue()
+
+
+def test_messages_that_leave_the_process_are_cleaned() -> None:
+    remember(SecretStr("log-Secret-3"))
+    assert redact_known("user me, log-Secret-3") == "user me, ***"
