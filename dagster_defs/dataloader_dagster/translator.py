@@ -72,6 +72,8 @@ def watermark_number(text: str) -> float | int | None:
     """A watermark's text as a number for plots; None for what is neither number nor time."""
     try:
         number = Decimal(text)
+        if not number.is_finite():
+            return None
         return int(number) if number == number.to_integral_value() else float(number)
     except (InvalidOperation, OverflowError, ValueError):
         pass

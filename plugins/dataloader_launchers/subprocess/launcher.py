@@ -20,7 +20,6 @@ from dataloader_launchers.subprocess.plugin import SubprocessSettings
 if TYPE_CHECKING:
     from dagster import AssetExecutionContext
 
-_COMMAND = (sys.executable, "-m", "dataloader_dagster.dataloader_pipe")
 _POLL_SECONDS = 0.1
 
 
@@ -32,6 +31,7 @@ class SubprocessLauncher(Launcher):
     """
 
     name: ClassVar[str] = "subprocess"
+    command: ClassVar[tuple[str, ...]] = (sys.executable, "-m", "dataloader_dagster.dataloader_pipe")
 
     def __init__(self, settings: BaseModel | None = None) -> None:
         super().__init__(settings)
@@ -98,7 +98,7 @@ def _running(environment: Mapping[str, str], launcher: SubprocessLauncher) -> It
     once (through the run that is cancelled) and its own children can be killed with it.
     """
     process = subprocess.Popen(
-        _COMMAND,
+        launcher.command,
         stdin=subprocess.PIPE,
         start_new_session=True,
         env={**environment, "DATALOADER_PARENT_PIPE": "stdin"},

@@ -1,0 +1,19 @@
+"""What Dagster's own Pipes session warns of about itself is no error of ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+_DAGSTERS_OWN = (
+    "ignore:AssetExecutionContext.run_id is deprecated:DeprecationWarning",
+    "ignore:.*PipesMessageReader.expected_writer_count:Warning",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            for warning in _DAGSTERS_OWN:
+                item.add_marker(pytest.mark.filterwarnings(warning))

@@ -1,0 +1,51 @@
+"""Outcomes survive the way from the load's process to the asset."""
+
+from __future__ import annotations
+
+import json
+from uuid import UUID
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dataloader_core.control.records import LoadResult, Outcome
+from dataloader_dagster.messages import from_message, to_message
+
+TEXT = st.text(max_size=40)
+RESULTS = st.builds(
+    LoadResult,
+    rows=st.integers(0, 2**63),
+    bytes=st.integers(0, 2**63),
+    watermark_before=st.none() | TEXT,
+    watermark_after=st.none() | TEXT,
+    committed_version=st.none() | st.integers(0, 2**62),
+    skipped=st.booleans(),
+    notes=st.lists(TEXT, max_size=3),
+    metrics=st.dictionaries(TEXT, st.integers() | TEXT, max_size=3),
+)
+OUTCOMES = st.builds(
+    Outcome,
+    control_key=TEXT,
+    load_id=st.uuids(),
+    status=st.sampled_from(["Succeeded", "Failed", "Cancelled", "Lost"]),
+    message=TEXT,
+    destination=TEXT,
+    duration_seconds=st.floats(0, 1e9),
+    result=st.none() | RESULTS,
+    error_class=st.none() | TEXT,
+    transient=st.booleans(),
+)
+
+
+@given(OUTCOMES)
+def test_an_outcome_comes_back_as_it_was(outcome: Outcome) -> None:
+    assert from_message(json.loads(json.dumps(to_message(outcome)))) == outcome
+
+
+def test_other_messages_are_no_outcomes() -> None:
+    assert from_message({"something": "else"}) is None
+
+
+def test_the_load_id_travels_as_text() -> None:
+    outcome = Outcome("a.b", UUID(int=1), "Failed", "no", "c.s.t", 1.0)
+    assert to_message(outcome)["outcome"]["load_id"] == str(UUID(int=1))
