@@ -25,9 +25,9 @@ LINEITEM = """
     l_commitdate date NOT NULL, l_receiptdate date NOT NULL, l_shipinstruct text NOT NULL, l_shipmode text NOT NULL,
     l_comment text NOT NULL"""
 ORDERS = """
-    o_orderkey bigint NOT NULL, o_custkey bigint NOT NULL, o_orderstatus text NOT NULL, 
-    o_totalprice numeric(15,2) NOT NULL, o_orderdate date NOT NULL, o_orderpriority text NOT NULL, o_clerk text NOT NULL, o_shippriority int NOT NULL,
-    o_comment text NOT NULL"""
+    o_orderkey bigint NOT NULL, o_custkey bigint NOT NULL, o_orderstatus text NOT NULL,
+    o_totalprice numeric(15,2) NOT NULL, o_orderdate date NOT NULL, o_orderpriority text NOT NULL,
+    o_clerk text NOT NULL, o_shippriority int NOT NULL, o_comment text NOT NULL"""
 STAMP = """
 CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.changed := now(); RETURN NEW; END $$;
 CREATE TABLE merged AS SELECT *, now() AS changed FROM lineitem;
