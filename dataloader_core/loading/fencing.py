@@ -68,7 +68,9 @@ def _decide(load: LoadContext, look: Look) -> Finding:
 
 def _recover(load: LoadContext, look: Look) -> Finding:
     strategy = load.strategy()
-    return recover(load.claim, look, appends=strategy.needs_watermark and not strategy.needs_keys)
+    # a backfill that is not resumed starts by overwriting, so that nothing can be doubled
+    appends = strategy.appends and (strategy.needs_watermark or load.claim.backfill is not None)
+    return recover(load.claim, look, appends=appends)
 
 
 def _staging(load: LoadContext) -> Destination | None:
