@@ -1,0 +1,45 @@
+"""The local engine: one machine, no JVM. DuckDB and Arrow write Parquet, delta-rs commits it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import ClassVar
+
+from pydantic import BaseModel
+
+from dataloader_core.errors import DataLoaderError
+from dataloader_core.interfaces.engine import Destination, Engine
+from dataloader_core.interfaces.source import Check
+from dataloader_engines.local.destination import LocalDestination
+from dataloader_engines.local.errors import destination_errors
+from dataloader_engines.local.settings import LocalSettings
+from dataloader_engines.local.storage import open_storage
+
+
+class LocalEngine(Engine):
+    """Tables lie in ``<lake>/<catalog>/<schema>/<table>``."""
+
+    name: ClassVar[str] = "local"
+    reads: ClassVar[tuple[str, ...]] = ("parquet", "arrow")
+
+    def __init__(self, settings: BaseModel) -> None:
+        assert isinstance(settings, LocalSettings)
+        self.settings = settings
+
+    def destination(self, catalog: str, schema: str, table: str) -> Destination:
+        with destination_errors(self.settings.lake):
+            storage = open_storage(self.settings.lake, (catalog, schema, table), self.settings.temp_folder)
+        return LocalDestination(storage, self.settings)
+
+    def checks(self) -> Sequence[Check]:
+        drivers = ", ".join(f"{name} {version(name)}" for name in ("deltalake", "duckdb", "pyarrow"))
+        return (Check("drivers", True, drivers), self._storage_check())
+
+    def _storage_check(self) -> Check:
+        try:
+            with destination_errors(self.settings.lake):
+                entries = len(open_storage(self.settings.lake, (), self.settings.temp_folder).names())
+        except DataLoaderError as error:
+            return Check("lake", False, error.problem, error.cure)
+        return Check("lake", True, f"{self.settings.lake} answers ({entries} catalogs).")

@@ -1,0 +1,71 @@
+"""A backfill's staging table replaces its target: the files themselves, not their rows, are taken over."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from dataloader_core.commit import Look, TargetColumn
+from dataloader_core.errors import DestinationRefusedError
+from dataloader_core.interfaces.source import ColumnStats
+from dataloader_core.plan import Column
+from dataloader_engines.local.duck import DataFile, text
+from dataloader_engines.local.look import Handle
+from dataloader_engines.local.staging import Stager
+from dataloader_engines.local.storage import Storage
+
+
+def take_over(stager: Stager, staging: Storage, aside: Look, look: Look) -> list[DataFile]:
+    """The staging table's files under names of the target's own.
+
+    Raises:
+        DestinationRefusedError: there is no staging table, or it is another row's.
+    """
+    if not aside.exists:
+        raise DestinationRefusedError(
+            f"The backfill's staging table {staging.uri} is gone.", cure="Set load_full to start the backfill anew."
+        )
+    if aside.owner != look.owner or aside.problems:
+        raise DestinationRefusedError(
+            f"The staging table {staging.uri} belongs to {aside.owner} and the target to {look.owner}, or somebody "
+            f"changed it: {' '.join(aside.problems) or 'no other change'}",
+            cure="Drop the staging table and set load_full to start the backfill anew.",
+        )
+    handle: Handle = aside.handle
+    stats = _stats(handle)
+    files = []
+    for number, (file, found) in enumerate(zip(handle.files, stats, strict=True)):
+        path = stager.copy_of(staging.fetch(file.path), number)
+        rows = file.rows
+        if rows is None:
+            [(rows,)] = stager.duck.run(f"SELECT count(*) FROM read_parquet({text(path)})")
+        files.append(DataFile(path, rows, file.bytes, found))
+    return files
+
+
+def as_source_columns(columns: tuple[TargetColumn, ...]) -> tuple[Column, ...]:
+    """A table's columns as if a source had them; they are never read by a projection."""
+    return tuple(Column(c.name, c.name, c.type, "", str(c.type), comment=c.comment) for c in columns)
+
+
+def _stats(handle: Handle) -> list[dict[str, ColumnStats]]:
+    rows: list[dict[str, Any]] = handle.adds.to_pylist()
+    return [
+        {
+            c.name: ColumnStats(
+                _text(row.get(f"min.{c.name}")), _text(row.get(f"max.{c.name}")), row.get(f"null_count.{c.name}")
+            )
+            for c in handle.columns
+        }
+        for row in rows
+    ]
+
+
+def _text(value: object) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, datetime):
+        return value.isoformat(" ")
+    # "f": a decimal's text may otherwise be an exponent.
+    return format(value, "f") if isinstance(value, Decimal) else str(value)
