@@ -131,17 +131,24 @@ def _value(name: str, text: str, annotation: Any) -> Any:
                 f"{name} is not valid JSON: {e.msg} at character {e.pos}.", cure="Correct this environment variable."
             ) from None
     parts = [part.strip() for part in text.split(",") if part.strip()]
-    return _pairs(name, parts) if shape is dict else parts
+    return _pairs(name, parts, several=_holds_lists(annotation)) if shape is dict else parts
 
 
-def _pairs(name: str, parts: list[str]) -> dict[str, list[str]]:
+def _pairs(name: str, parts: list[str], *, several: bool) -> dict[str, Any]:
     pairs: dict[str, list[str]] = {}
     for part in parts:
         key, equals, value = part.rpartition("=")
         if not equals:
             raise ConfigurationError(f"{name} has {part!r}.", cure="Write key=value, separated by commas.")
         pairs.setdefault(key.strip(), []).append(value.strip())
-    return pairs
+    return pairs if several else {key: found[-1] for key, found in pairs.items()}
+
+
+def _holds_lists(annotation: Any) -> bool:
+    """Whether a mapping's values are lists, so that a key may come several times."""
+    if isinstance(origin := get_origin(annotation), type) and issubclass(origin, Mapping):
+        return _shape(get_args(annotation)[1]) is list
+    return any(map(_holds_lists, get_args(annotation)))
 
 
 def _shape(annotation: Any) -> type[list[Any]] | type[dict[Any, Any]] | None:

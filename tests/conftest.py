@@ -19,6 +19,7 @@ from psycopg import sql
 
 from dataloader_core.embedded.cluster import Cluster
 
+_modules = itertools.count(1)
 LOGIN = "loader"
 PASSWORD = "correct horse"
 
@@ -118,7 +119,8 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ent
 
     def write(name: str, code: str, *, package: str = "", version: str = "1.2") -> EntryPoint:
         package = package or f"dataloader-{name}"
-        module = f"plugin_{package}_{name}".replace("-", "_")
+        # Never the name of another test's module, which stays imported.
+        module = f"plugin_{next(_modules)}_{name}"
         (tmp_path / f"{module}.py").write_text(textwrap.dedent(code))
         info = tmp_path / f"{package.replace('-', '_')}-{version}.dist-info"
         info.mkdir(exist_ok=True)

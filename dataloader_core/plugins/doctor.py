@@ -1,0 +1,163 @@
+"""What ``dataloader plugins doctor`` looks at: settings, broken plugins, names offered twice, missing drivers."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from importlib.metadata import PackageNotFoundError, distribution
+from typing import Final
+
+from pydantic import BaseModel
+
+from dataloader_core.embedded.folder import find_folder
+from dataloader_core.errors import DataLoaderError
+from dataloader_core.failpoints import LOG_VARIABLE, POINTS_VARIABLE
+from dataloader_core.interfaces.source import Check
+from dataloader_core.plugins.manager import Kind, PluginOffer, Registry
+from dataloader_core.settings import EMBEDDED, PREFIX, Settings, mask_url, read_settings, variable
+
+_SECRETS: Final = "DATALOADER_SECRET_"
+"""By custom the names of secrets in the environment, which are anybody's choice."""
+_OTHER_VARIABLES: Final = (POINTS_VARIABLE, LOG_VARIABLE)
+_REQUIREMENT = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
+_EXTRA = re.compile(r"""extra\s*==\s*['"]([^'"]+)['"]""")
+
+
+def examine(registry: Registry, environ: Mapping[str, str] | None = None) -> Sequence[Check]:
+    """All checks, in the order in which they should be read. Connects to nothing but the engine's storage."""
+    environ = os.environ if environ is None else environ
+    return [
+        *_settings(registry, environ),
+        *_variables(registry, environ),
+        *_problems(registry),
+        *_conflicts(registry),
+        *(_implementation(registry, offer) for offer in registry.listing()),
+    ]
+
+
+def _settings(registry: Registry, environ: Mapping[str, str]) -> Iterator[Check]:
+    try:
+        settings = read_settings(Settings, environ)
+    except DataLoaderError as e:
+        yield _failed("settings", e)
+        return
+    yield Check("settings", True, "all values can be read")
+    yield _control(settings)
+    yield from _engine(registry, settings, environ)
+    yield _selected(registry, "launcher", settings.launcher)
+
+
+def _control(settings: Settings) -> Check:
+    url = settings.control_url.get_secret_value() if settings.control_url else None
+    if url and url != EMBEDDED:
+        return Check("control database", True, mask_url(url))
+    if found := find_folder():
+        return Check("control database", True, f"embedded in {found.home}")
+    if url == EMBEDDED:
+        return Check("control database", True, "embedded, made in this folder when it is first used")
+    return Check(
+        "control database",
+        False,
+        "DATALOADER_CONTROL_URL is not set, and there is no .dataloader/ in this folder or above.",
+        "Run `dataloader init`, or set DATALOADER_CONTROL_URL.",
+    )
+
+
+def _engine(registry: Registry, settings: Settings, environ: Mapping[str, str]) -> Iterator[Check]:
+    name = f"engine {settings.engine}"
+    selected = _selected(registry, "engine", settings.engine)
+    yield selected
+    if not selected.ok:
+        return
+    record = registry.engine_record(settings.engine)
+    if record.settings is None:
+        return
+    try:
+        engine = registry.engine(settings.engine)(read_settings(record.settings, environ))
+        yield from engine.checks()
+    except DataLoaderError as e:
+        yield _failed(f"settings of {name}", e)
+
+
+def _selected(registry: Registry, kind: Kind, name: str) -> Check:
+    title = f"selected {kind}"
+    try:
+        offer = registry.select(kind, name)
+    except DataLoaderError as e:
+        return _failed(title, e)
+    return Check(title, True, f"{name}, of {offer.package} {offer.version}")
+
+
+def _variables(registry: Registry, environ: Mapping[str, str]) -> Iterator[Check]:
+    """A misspelt variable is not an error anywhere: it is simply not read."""
+    models: list[type[BaseModel]] = [Settings, *(o.record.settings for o in registry.listing() if o.record.settings)]
+    known = {variable(field) for model in models for field in model.model_fields} | set(_OTHER_VARIABLES)
+    for name in sorted(environ):
+        near = get_close_matches(name, known, n=1, cutoff=0.8)
+        if name.startswith(PREFIX) and not name.startswith(_SECRETS) and name not in known and near:
+            yield Check(
+                f"variable {name}", False, "Nothing reads it.", f"Did you mean {near[0]}? If not, ignore this line."
+            )
+
+
+def _problems(registry: Registry) -> Iterator[Check]:
+    for problem in registry.problems:
+        yield Check(
+            f"plugin {problem.entry_point}",
+            False,
+            f"{problem.package} {problem.version} is left out: {problem.cause}",
+            f"Update or uninstall {problem.package}, or tell its authors.",
+        )
+
+
+def _conflicts(registry: Registry) -> Iterator[Check]:
+    for (kind, name), offers in sorted(registry.conflicts().items()):
+        by = " and by ".join(offer.origin for offer in offers)
+        yield Check(f"{kind} {name}", False, f"It is offered by {by}; it cannot be used.", "Uninstall all but one.")
+
+
+def _implementation(registry: Registry, offer: PluginOffer) -> Check:
+    """Whether an offer can be imported with everything that it needs."""
+    title = f"{offer.kind} {offer.record.name}"
+    missing = _missing_requirements(offer)
+    try:
+        registry.load(offer)
+    except DataLoaderError as e:
+        return _failed(title, e)
+    if missing:
+        return Check(
+            title,
+            False,
+            f"{offer.package} {offer.version} needs {', '.join(missing)}, not installed.",
+            f"Install with: pip install '{offer.package}[{offer.record.extra}]'",
+        )
+    return Check(title, True, f"{offer.package} {offer.version}")
+
+
+def _missing_requirements(offer: PluginOffer) -> list[str]:
+    """Distributions of the offer's extra that are not installed; drivers are imported later than ``load``."""
+    try:
+        requires = distribution(offer.package).requires or ()
+    except PackageNotFoundError:
+        return []
+    return [name for line in requires if (name := _requirement(line, offer.record.extra)) and not _installed(name)]
+
+
+def _requirement(line: str, extra: str | None) -> str | None:
+    """The distribution that a line of metadata asks for in this extra, if it does."""
+    asked, named = _EXTRA.search(line), _REQUIREMENT.match(line)
+    return named[1] if extra and asked and asked[1] == extra and named else None
+
+
+def _installed(name: str) -> bool:
+    try:
+        distribution(name)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def _failed(title: str, error: DataLoaderError) -> Check:
+    return Check(title, False, error.problem, error.cure)
