@@ -45,10 +45,12 @@ class Totals:
     bytes: int = 0
     table_version: int | None = None
 
-    def add(self, committed: Committed) -> None:
-        self.rows += committed.rows_written
+    def add(self, step: Step, committed: Committed) -> None:
+        """Publishing a staging table writes rows that were counted when they were read."""
+        if step.read is not None:
+            self.rows += committed.rows_written
+            self.bytes += committed.bytes
         self.deleted += committed.rows_deleted
-        self.bytes += committed.bytes
         self.table_version = committed.table_version
 
 
@@ -134,7 +136,7 @@ class Steps:
         with ready.scope:
             committed = self._commit(ready, record)
         self.last_record = record
-        self.totals.add(committed)
+        self.totals.add(ready.step, committed)
         self.load.note(*ready.prepared.notes, *committed.notes, *self._findings(ready.prepared))
         if last:
             return
