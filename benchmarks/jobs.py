@@ -33,7 +33,7 @@ def load(*keys: str) -> Result:
     import duckdb  # noqa: F401
 
     from dataloader_core.app import App
-    from dataloader_core.loading.holder import this_process
+    from dataloader_core.control.processes import this_process
     from dataloader_core.loading.loader import DataLoader
 
     app = App.from_environment()
@@ -95,13 +95,13 @@ def delta_merge(path: str, changes: str) -> Result:
 def ticks(times: str) -> Result:
     """Claim ticks of one claimer; every claimed key is printed so that doubles can be found."""
     from dataloader_core.app import App
-    from dataloader_core.loading.holder import this_process
+    from dataloader_core.control.processes import this_process
 
     app = App.from_environment()
     control, seconds, keys = app.control, [], []
     for _ in range(int(times)):
         began = time.perf_counter()
-        result = control.tick(this_process(), limit=10)
+        result = control.tick(this_process("worker"), limit=10)
         seconds.append(time.perf_counter() - began)
         keys += [claim.control_key for batch in result.batches for claim in batch]
     return {"seconds": statistics.median(seconds), "worst": max(seconds), "keys": keys}

@@ -22,7 +22,7 @@ from dataloader_core.errors import (
 )
 from dataloader_core.interfaces.engine import Engine
 from dataloader_core.loading.heartbeat import Heartbeat
-from dataloader_core.loading.holder import this_process
+from dataloader_core.control.processes import this_process
 from dataloader_core.loading.patience import patiently
 from dataloader_core.loading.source_access import SourceAccess
 from dataloader_core.loading.steps import ReadStep
@@ -119,7 +119,7 @@ class DataLoader:
 
         Nothing of the rows can be seen yet; give both to :meth:`write_to_unity_catalog`, or close the load.
         """
-        started = self._control.start(claim, this_process(claim.holder))
+        started = self._control.start(claim, this_process(claim.holder.kind, run_id=claim.holder.run_id))
         load = TableLoad(
             started,
             self._control,

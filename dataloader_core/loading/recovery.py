@@ -104,7 +104,7 @@ def _ordered_anew(claim: Claim, look: Look) -> Finding:
 
 
 def _check_owner(claim: Claim, look: Look) -> bool:
-    """True where the table is nobody's and empty, so that it may be taken."""
+    """True where the table is nobody's, and empty or ordered to be adopted, so that it may be taken."""
     if not look.exists or look.owner == claim.table.table_uid:
         return False
     cure = "Order load_full to overwrite it, or take it over with `dataloader adopt`."
@@ -114,7 +114,7 @@ def _check_owner(claim: Claim, look: Look) -> bool:
             f"not to {claim.control_key} ({claim.table.table_uid}).",
             cure=cure,
         )
-    if look.has_rows:
+    if look.has_rows and not claim.adopt_unowned:
         raise DestinationRefusedError(
             f"{claim.table.destination} holds rows and belongs to no control row; "
             f"{claim.control_key} ({claim.table.table_uid}) did not write them.",

@@ -38,7 +38,7 @@ from dataloader_core.errors import (
     DestinationRefusedError,
     RivalCommitError,
 )
-from dataloader_core.loading.holder import this_process
+from dataloader_core.control.processes import this_process
 from dataloader_core.loading.recovery import WatermarkDisputedError
 from dataloader_core.loading.steps import ReadStep
 from dataloader_core.loading.table_load import TableLoad
