@@ -76,6 +76,8 @@ class TableEntry(BaseModel):
         if "incremental_lookback_hours" in fields:
             hours = fields.pop("incremental_lookback_hours")
             fields["incremental_lookback"] = None if hours is None else f"{Decimal(str(hours)).normalize():f} hours"
+        if "primary_key_cols" in fields:
+            fields["primary_key_cols"] = fields["primary_key_cols"] or []
         return fields
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import yaml
@@ -11,6 +13,7 @@ import yaml
 from dataloader_core.proposals import Proposal
 
 WIDTH: Final = 110
+_PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 
 
 def render(proposals: Iterable[Proposal], source: str) -> str:
@@ -35,9 +38,25 @@ def _entry(proposal: Proposal) -> Iterator[str]:
 
 
 def _scalar(value: Any) -> str:
-    """One line of YAML, quoted where need be."""
-    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=1_000_000)
-    return text.removesuffix("\n").removesuffix("\n...")
+    """One line of YAML that every YAML parser reads as the same value."""
+    if isinstance(value, str):
+        return value if _is_plain(value) else _quoted(value)
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_scalar(key)}: {_scalar(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, Sequence):
+        return "[" + ", ".join(map(_scalar, value)) + "]"
+    return json.dumps(value)
+
+
+def _is_plain(text: str) -> bool:
+    """Neither punctuation nor a word such as ``no`` that YAML 1.1 takes for something else."""
+    return _PLAIN.fullmatch(text) is not None and bool(yaml.safe_load(text) == text)
+
+
+def _quoted(text: str) -> str:
+    # Written here: PyYAML's own writer folds a next-line character (U+0085) into a blank.
+    escaped = (f"\\U{ord(c):08x}" if not c.isprintable() else "\\" + c if c in '"\\' else c for c in text)
+    return '"' + "".join(escaped) + '"'
 
 
 def _comment(text: str, indent: str) -> list[str]:
