@@ -43,7 +43,7 @@ SELECT c.oid, n.nspname, c.relname, c.relkind::text, pg_catalog.obj_description(
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f')"""
 
-_COLUMNS: Final = """
+COLUMNS: Final = """
 SELECT a.attnum, a.attname, a.atttypid, a.atttypmod, a.attnotnull,
        pg_catalog.col_description(a.attrelid, a.attnum),
        pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'SELECT')
@@ -151,7 +151,7 @@ def describe(session: PostgresSession, found: Found, chosen: Sequence[str] | Non
         UnknownNameError: a chosen column does not exist.
         ConfigurationError: the relation has no column.
     """
-    rows = session.fetch(_COLUMNS, (found.oid,))
+    rows = session.fetch(COLUMNS, (found.oid,))
     rows = _chosen(rows, [r[1] for r in rows], chosen, str(found.relation))
     _check_allowed(found, rows)
     natives = native_types(session, [(r[2], r[3]) for r in rows])

@@ -66,6 +66,16 @@ class PostgresSession(SourceSession):
     def database(self) -> str:
         return str(self.fetch("SELECT pg_catalog.current_database()::text")[0][0])
 
+    @cached_property
+    def identity(self) -> str:
+        """The database, by its cluster's identifier where that may be read: two names of one server are one."""
+        oid = "SELECT oid::int8 FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()"
+        try:
+            system = self.fetch("SELECT system_identifier FROM pg_catalog.pg_control_system()")[0][0]
+        except SourceRefusedError:
+            system = f"{self.settings.host}:{self.settings.port}"
+        return f"{system}/{self.fetch(oid)[0][0]}"
+
     @property
     def server_version(self) -> int:
         """As ``server_version_num``, for instance 180004."""

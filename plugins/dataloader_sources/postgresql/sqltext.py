@@ -45,7 +45,7 @@ _WRITES: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Token:
+class Token:
     kind: str
     text: str
     start: int
@@ -57,7 +57,7 @@ def query_text(sql: str) -> str:
     Raises:
         ConfigurationError: not exactly one statement, or parentheses, strings or comments left open.
     """
-    tokens = _lex(sql, "query")
+    tokens = lex(sql, "query")
     ends = [t for t in tokens if t.text == ";"]
     last = next((t for t in reversed(tokens) if t.text != ";"), None)
     if last is None:
@@ -88,7 +88,7 @@ def check_filter(predicate: str) -> None:
     Raises:
         ConfigurationError: text that would end its own parentheses, hold a statement, or not parse.
     """
-    tokens = _lex(predicate, "filter")
+    tokens = lex(predicate, "filter")
     if not tokens:
         raise ConfigurationError("The `filter` is empty.", cure="Clear it, or write a condition.")
     if any(t.text == ";" for t in tokens):
@@ -102,7 +102,7 @@ def check_filter(predicate: str) -> None:
     _check_reads_only(tree, "filter")
 
 
-def _lex(sql: str, what: str) -> list[_Token]:
+def lex(sql: str, what: str) -> list[Token]:
     """Tokens without blanks and comments."""
     if "\0" in sql:
         raise ConfigurationError(f"The `{what}` holds a NUL character.", cure="Remove it.")
@@ -121,7 +121,7 @@ def _lex(sql: str, what: str) -> list[_Token]:
         elif kind in ("escaped", "string", "name") and match[f"{kind}_end"] is None:
             raise _left_open(what, "string or quoted name")
         if kind not in ("space", "comment", "block"):
-            tokens.append(_Token(kind, match[0], at))
+            tokens.append(Token(kind, match[0], at))
         at = end
     return tokens
 
@@ -139,7 +139,7 @@ def _comment_end(sql: str, start: int, what: str) -> int:
     raise _left_open(what, "comment")
 
 
-def _check_balance(tokens: list[_Token], what: str) -> None:
+def _check_balance(tokens: list[Token], what: str) -> None:
     depth = 0
     for token in tokens:
         if token.kind == "other" and token.text in "()":

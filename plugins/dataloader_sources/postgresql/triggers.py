@@ -1,0 +1,130 @@
+"""What a table's BEFORE ROW triggers do to a column, read conservatively from their source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from dataloader_core.errors import ConfigurationError
+from dataloader_sources.postgresql.clocks import Clock, read_clock
+from dataloader_sources.postgresql.sqltext import Token, lex
+
+_INSERT, _UPDATE = 4, 16
+_CONTROL: Final = frozenset(
+    ("if", "case", "loop", "while", "for", "foreach", "return", "raise", "exit", "continue", "execute", "exception")
+)
+_STARTS: Final = frozenset(("begin", "then", "else", "loop", ";", ">"))
+_HARMLESS: Final = frozenset(("suppress_redundant_updates_trigger",))
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """An enabled BEFORE ROW trigger.
+
+    Attributes:
+        events: ``pg_trigger.tgtype``.
+        partial: It has a WHEN or an UPDATE OF list.
+        arguments: Its own, as text.
+        everywhere: It belongs to the table or to the root of its partitions, not to one partition alone.
+    """
+
+    name: str
+    events: int
+    partial: bool
+    function: str
+    language: str
+    source: str
+    arguments: tuple[str, ...] = ()
+    everywhere: bool = True
+
+    @property
+    def on_insert(self) -> bool:
+        return bool(self.events & _INSERT)
+
+    @property
+    def on_update(self) -> bool:
+        return bool(self.events & _UPDATE)
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a trigger does to one column.
+
+    Attributes:
+        unknown: It may assign something that is not recognized.
+        clocks: The clocks that it assigns.
+        always: One of the assignments happens whenever the trigger's function runs.
+    """
+
+    unknown: bool = False
+    clocks: tuple[Clock, ...] = ()
+    always: bool = False
+
+    @property
+    def touches(self) -> bool:
+        return self.unknown or bool(self.clocks)
+
+
+def effect_on(trigger: Trigger, column: str) -> Effect:
+    """Read the trigger's function; a language that is not plpgsql may do anything."""
+    if trigger.function == "moddatetime" and trigger.language == "c":  # the contrib module spi
+        named = trigger.arguments[:1] == (column,)
+        return Effect(clocks=(Clock("instant"),), always=True) if named else Effect()
+    if trigger.function in _HARMLESS:
+        return Effect()
+    if trigger.language != "plpgsql":
+        return Effect(unknown=True)
+    try:
+        tokens = lex(trigger.source, "trigger")
+    except ConfigurationError:
+        return Effect(unknown=True)
+    return _read(trigger.source, tokens, column)
+
+
+def _read(source: str, tokens: Sequence[Token], column: str) -> Effect:
+    if _assigns_whole_row(tokens):
+        return Effect(unknown=True)
+    clocks: list[Clock] = []
+    always = False
+    for text, conditional in _assignments(source, tokens, column):
+        clock = read_clock(text)
+        if clock is None:
+            return Effect(unknown=True)
+        clocks.append(clock)
+        always = always or not conditional
+    return Effect(clocks=tuple(clocks), always=always)
+
+
+def _assigns_whole_row(tokens: Sequence[Token]) -> bool:
+    """``NEW := ...``, ``SELECT ... INTO NEW`` and ``INTO NEW.column``."""
+    words = [_folded(t) for t in tokens]
+    return any(
+        word == "new" and (words[i + 1 : i + 2] in ([":"], ["="]) or "into" in words[max(0, i - 8) : i])
+        for i, word in enumerate(words)
+    )
+
+
+def _assignments(source: str, tokens: Sequence[Token], column: str) -> Iterator[tuple[str, bool]]:
+    """The right side of each assignment to the column, and whether it may be passed by."""
+    conditional, body = False, False
+    for i, token in enumerate(tokens):
+        word = _folded(token)
+        body = body or word == "begin"
+        conditional = conditional or (body and word in _CONTROL)
+        starts = i > 0 and _folded(tokens[i - 1]) in _STARTS
+        if word != "new" or not starts or [_folded(t) for t in tokens[i + 1 : i + 3]] != [".", column]:
+            continue
+        rest = tokens[i + 3 : i + 5]
+        skip = 2 if [t.text for t in rest] == [":", "="] else 1 if rest and rest[0].text == "=" else 0
+        end = next((t for t in tokens[i + 3 :] if t.text == ";"), None)
+        if skip and end is not None:
+            first = tokens[i + 3 + skip]
+            yield source[first.start : end.start], conditional
+
+
+def _folded(token: Token) -> str:
+    """A name as the server reads it: folded, unless it is quoted."""
+    if token.kind == "name":
+        return token.text[1:-1].replace('""', '"')
+    return token.text.lower()
