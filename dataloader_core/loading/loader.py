@@ -12,6 +12,7 @@ from functools import partial
 from typing import Literal
 
 from dataloader_core.control.database import ControlDatabase
+from dataloader_core.control.processes import this_process
 from dataloader_core.control.records import Claim, LoadProgress, LoadResult, Outcome
 from dataloader_core.errors import (
     ClaimLostError,
@@ -22,7 +23,6 @@ from dataloader_core.errors import (
 )
 from dataloader_core.interfaces.engine import Engine
 from dataloader_core.loading.heartbeat import Heartbeat
-from dataloader_core.control.processes import this_process
 from dataloader_core.loading.patience import patiently
 from dataloader_core.loading.source_access import SourceAccess
 from dataloader_core.loading.steps import ReadStep

@@ -12,8 +12,8 @@ import pyarrow.parquet  # noqa: F401
 
 from dataloader_core import failpoints
 from dataloader_core.app import App
-from dataloader_core.errors import DataLoaderError
 from dataloader_core.control.processes import this_process
+from dataloader_core.errors import DataLoaderError
 from dataloader_core.loading.loader import DataLoader
 
 

@@ -31,6 +31,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from dataloader_core.control.database import ControlDatabase
+from dataloader_core.control.processes import this_process
 from dataloader_core.control.records import Claim
 from dataloader_core.errors import (
     ClaimLostError,
@@ -38,7 +39,6 @@ from dataloader_core.errors import (
     DestinationRefusedError,
     RivalCommitError,
 )
-from dataloader_core.control.processes import this_process
 from dataloader_core.loading.recovery import WatermarkDisputedError
 from dataloader_core.loading.steps import ReadStep
 from dataloader_core.loading.table_load import TableLoad
