@@ -30,11 +30,15 @@ def test_an_append_adds(orders: Table) -> None:
 
 def test_a_look_tells_what_the_last_commit_said(orders: Table) -> None:
     created = orders.look()
-    assert created.exists and not created.has_rows and created.newest is None
-    assert created.newest_fence is not None and created.owner == UID
+    assert created.exists
+    assert not created.has_rows
+    assert created.newest is None
+    assert created.newest_fence is not None
+    assert created.owner == UID
     orders.load(TEN)
     look = orders.look()
-    assert look.has_rows and look.newest is not None
+    assert look.has_rows
+    assert look.newest is not None
     assert look.newest.version == look.app_version
 
 
@@ -45,7 +49,8 @@ def test_a_fence_changes_no_row_and_is_seen(orders: Table) -> None:
     look = orders.look()
     assert look.app_version == fence.version
     assert look.newest_fence == fence
-    assert look.newest is not None and look.newest.version < fence.version
+    assert look.newest is not None
+    assert look.newest.version < fence.version
     assert len(orders.rows()) == 10
 
 
