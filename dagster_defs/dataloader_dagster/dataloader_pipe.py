@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from dataloader_core.loading.loader import DataLoader
 
 PARENT_PIPE: Final = "DATALOADER_PARENT_PIPE"
+"""Set by a launcher whose process holds the other end of standard input: the seconds of grace after that has ended."""
 PROGRESS_SECONDS: Final = 10.0
-ORPHAN_GRACE_SECONDS: Final = 30.0
 
 
 class Reporter:
@@ -135,15 +135,16 @@ def _watch_parent(environment: Mapping[str, str], lost: Callable[[], None]) -> N
 
     Standard input is then a pipe that ends with it. Loads that do not stop in time are cut off; they are fenced.
     """
-    if environment.get(PARENT_PIPE) != "stdin":
+    if PARENT_PIPE not in environment:
         return
+    grace_seconds = float(environment[PARENT_PIPE])
 
     def watch() -> None:
         while os.read(0, 1024):
             pass
         logging.getLogger(__name__).warning("The process that started this one is gone: its loads are cancelled.")
         lost()
-        time.sleep(ORPHAN_GRACE_SECONDS)
+        time.sleep(grace_seconds)
         os._exit(1)
 
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.conftest import PostgresServer
+from tests.dagster.deployment import Deployment
 
 _DAGSTERS_OWN = (
     "ignore:AssetExecutionContext.run_id is deprecated:DeprecationWarning",
@@ -17,3 +21,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.path.is_relative_to(Path(__file__).parent):
             for warning in _DAGSTERS_OWN:
                 item.add_marker(pytest.mark.filterwarnings(warning))
+
+
+@pytest.fixture
+def deployment(
+    postgres_server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Deployment]:
+    made = Deployment(postgres_server, tmp_path, monkeypatch)
+    yield made
+    made.close()

@@ -133,7 +133,7 @@ time.sleep(60)
 PARENT = """
 import os, signal, subprocess, sys, time
 
-environment = {{**os.environ, "DATALOADER_PARENT_PIPE": "stdin"}}
+environment = {{**os.environ, "DATALOADER_PARENT_PIPE": "60"}}
 subprocess.Popen([sys.executable, "-c", {child!r}], stdin=subprocess.PIPE, env=environment, pass_fds=[{out}])
 sys.stdin.readline()
 os.kill(os.getpid(), signal.SIGKILL)

@@ -101,7 +101,7 @@ def _running(environment: Mapping[str, str], launcher: SubprocessLauncher) -> It
         launcher.command,
         stdin=subprocess.PIPE,
         start_new_session=True,
-        env={**environment, "DATALOADER_PARENT_PIPE": "stdin"},
+        env={**environment, "DATALOADER_PARENT_PIPE": str(launcher.grace_seconds)},
     )
     try:
         yield process
