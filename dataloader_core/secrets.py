@@ -36,7 +36,7 @@ LITERAL: Final = "value"
 DATABASE_NAMES: Final = ("database", "service_name")
 """Two names of the same field: both are accepted for every dialect."""
 
-__all__ = ["Resolver", "redact", "resolve"]
+__all__ = ["Resolver", "field_names", "redact", "resolve"]
 
 C = TypeVar("C", bound=BaseModel)
 
@@ -50,7 +50,7 @@ def resolve(source: SourceConfig, registry: Registry, settings: Settings, model:
         ConfigurationError: a literal password, or values that the connection model does not take.
     """
     entries = _entries(source)
-    keys = _keys(model)
+    keys = field_names(model)
     resolver = Resolver(source.db_kv_scope, registry, settings)
     values: dict[str, Any] = {}
     taken_from_secrets: set[str] = set()
@@ -86,7 +86,7 @@ class Resolver:
             UnknownNameError: no plugin offers the scope's backend.
         """
         backend = self._backend = self._backend or self._open()
-        self._allow(name)
+        self.allow(name)
         try:
             secret = backend.get(name)
         except DataLoaderError:
@@ -118,7 +118,8 @@ class Resolver:
             return False
         return any(fnmatchcase(self._scope, allowed) for allowed in self._settings.secret_scopes)
 
-    def _allow(self, name: str) -> None:
+    def allow(self, name: str) -> None:
+        """Refuse a name that sources may not use; asks no backend. Raises SecretError."""
         patterns = self._settings.secret_patterns
         allowed = patterns.get(self._scope, patterns.get(self._scope.partition(":")[0], ("*",)))
         if not any(fnmatchcase(name, pattern) for pattern in allowed):
@@ -135,7 +136,7 @@ def _entries(source: SourceConfig) -> dict[str, Any]:
     return dict(source.db_config_value)
 
 
-def _keys(model: type[BaseModel]) -> dict[str, str]:
+def field_names(model: type[BaseModel]) -> dict[str, str]:
     """How a configuration may name each field of the model: its name, its alias, the twin of `database`."""
     keys = {name: name for name in model.model_fields}
     for name, field in model.model_fields.items():
