@@ -103,7 +103,7 @@ def explain(
 
     Args:
         ways: Given together with ``choose``; without them nothing is said of ways.
-        state: What the plan was made from; the load itself would have the next ``load_seq``.
+        state: What the plan was made from.
     """
     steps = tuple(
         _step(step, number, plan, table, state, dialect, *_reading(step.read, ways, choose))

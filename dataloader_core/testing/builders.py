@@ -26,15 +26,15 @@ def source_table(keys: tuple[tuple[str, ...], ...] = (), estimate: int | None = 
 
 def table_config(strategy: str, **settings: Any) -> TableConfig:
     """A configured table ``crm.public.orders`` that goes to ``bronze.crm.orders``."""
-    return TableConfig(
-        control_key="crm.public.orders",
-        table_uid=TABLE_UID,
-        db_config_key="crm",
-        destination_table_catalog="bronze",
-        destination_table_schema="crm",
-        destination_table_name="orders",
-        load_strategy=strategy,
-        source_table_schema="public",
-        source_table_name="orders",
-        **settings,
-    )
+    fields: dict[str, Any] = {
+        "control_key": "crm.public.orders",
+        "table_uid": TABLE_UID,
+        "db_config_key": "crm",
+        "destination_table_catalog": "bronze",
+        "destination_table_schema": "crm",
+        "destination_table_name": "orders",
+        "source_table_schema": "public",
+        "source_table_name": "orders",
+        "load_strategy": strategy,
+    }
+    return TableConfig(**{**fields, **settings})
