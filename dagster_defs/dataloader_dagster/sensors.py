@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import getpass
-import os
-import socket
 from collections.abc import Iterator
 
 from dagster import DefaultSensorStatus, RunRequest, SensorEvaluationContext, SkipReason, sensor
 
 from dataloader_core.app import App
-from dataloader_core.control.records import Holder
+from dataloader_core.claiming import claim_due
+from dataloader_core.control.processes import this_process
 from dataloader_core.failpoints import hit
 from dataloader_core.settings import read_settings
-from dataloader_dagster.claiming import claim_due
 from dataloader_dagster.requests import TABLE_LOAD_JOB, run_request
 from dataloader_dagster.runs import DagsterRuns, attach_waiting_runs
 from dataloader_dagster.settings import DagsterSettings
@@ -40,7 +37,8 @@ def tick(app: App, context: SensorEvaluationContext) -> Iterator[RunRequest | Sk
     attach_waiting_runs(app.control, runs, read_settings(DagsterSettings))
     for control_key in app.control.reap_lost_loads(runs.is_alive):
         context.log.warning(f"{control_key}: nobody runs its load any more; it is Failed.")
-    claimed = claim_due(app, holder())
+    # The run does not exist yet; it is attached while it waits, or when it starts.
+    claimed = claim_due(app, this_process("dagster"))
     hit("dagster.after_claim")
     for failure in claimed.failures:
         context.log.warning(f"{failure.control_key}: not claimed, Failed: {failure.reason}")
@@ -49,8 +47,3 @@ def tick(app: App, context: SensorEvaluationContext) -> Iterator[RunRequest | Sk
         yield run_request(batch)
     if not claimed.batches:
         yield SkipReason("No table is due.")
-
-
-def holder() -> Holder:
-    """The run does not exist yet; it is attached when it waits or starts."""
-    return Holder("dagster", socket.gethostname(), os.getpid(), user=getpass.getuser())
