@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dataloader_core.errors import ConfigurationError, UnknownNameError
-from dataloader_core.settings import is_secret
+from dataloader_core.errors import ConfigurationError, SecretError, UnknownNameError
+from dataloader_core.secrets import BUNDLE, LITERAL, Resolver, field_names
+from dataloader_core.settings import is_secret, mask_url
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from dataloader_core.plugins.manager import Registry
-
-_OTHER_NAMES: Mapping[str, str] = {"service_name": "database", "username": "user"}
+    from dataloader_core.settings import Settings
 
 
 def connection_fields(
@@ -29,18 +29,18 @@ def connection_fields(
     model = registry.source(db_type).connection_model
     fields: dict[str, Any] = {}
     for name, text in _assignments("--set", literals):
-        if is_secret(model.model_fields[_known(model, name)].annotation):
+        if is_secret(model.model_fields[_known(model, name)].annotation) or mask_url(text) != text:
             raise ConfigurationError(
-                f"{name!r} is a secret; its value does not belong on a command line or into the control database.",
+                f"{name!r} holds a secret; its value does not belong on a command line or into the control database.",
                 cure=f"Store it as a secret and give its name: --secret {name}=NAME.",
             )
-        _put(fields, name, {"value": _typed(model, name, text)})
+        _put(fields, name, {LITERAL: _typed(model, name, text)})
     for name, text in _assignments("--secret", secrets):
         _known(model, name)
         _put(fields, name, text)
     if bundle is None:
         return fields
-    return {"bundle": bundle, **fields} if fields else bundle
+    return {BUNDLE: bundle, **fields} if fields else bundle
 
 
 def settings_of(options: Sequence[str]) -> dict[str, Any]:
@@ -68,11 +68,10 @@ def _assignments(option: str, given: Iterable[str]) -> Iterable[tuple[str, str]]
 
 def _known(model: type[BaseModel], name: str) -> str:
     """The model's own name of a field."""
-    candidates = {name, _OTHER_NAMES.get(name, name)}
-    found = candidates & set(model.model_fields)
-    if not found:
-        raise UnknownNameError("connection field", name, model.model_fields)
-    return found.pop()
+    names = field_names(model)
+    if name not in names:
+        raise UnknownNameError("connection field", name, names)
+    return names[name]
 
 
 def _typed(model: type[BaseModel], name: str, text: str) -> Any:
@@ -92,3 +91,24 @@ def _put(fields: dict[str, Any], name: str, value: Any) -> None:
     if name in fields:
         raise ConfigurationError(f"{name!r} is given twice.", cure="Give each field once.")
     fields[name] = value
+
+
+def check_secret_names(value: dict[str, Any] | str, scope: str, registry: Registry, settings: Settings) -> None:
+    """Refuse what is no name of a secret that sources may use: it may be the secret itself.
+
+    Raises:
+        SecretError: without repeating what was given.
+        UnknownNameError: no plugin offers the scope's backend.
+    """
+    registry.select("secret backend", scope.partition(":")[0])
+    resolver = Resolver(scope, registry, settings)
+    entries = {BUNDLE: value} if isinstance(value, str) else value
+    for field, name in entries.items():
+        if isinstance(name, str):
+            try:
+                resolver.allow(name)
+            except SecretError as error:
+                raise SecretError(
+                    f"What was given for {field!r} is not the name of a secret that sources may use in {scope!r}.",
+                    cure=error.cure,
+                ) from None

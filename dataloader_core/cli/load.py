@@ -88,7 +88,7 @@ def _run(out: Output, app: App, loads: Loads, keys: Sequence[str], full: bool) -
 
 def _claim(out: Output, app: App, run: _Run, waiting: Sequence[str], full: bool) -> tuple[list[Claim], list[str]]:
     """Claim what can be claimed now; what its source's limit holds back is asked for again later."""
-    from dataloader_core.loading.holder import this_process
+    from dataloader_core.control.processes import this_process
 
     holder, claims, later = this_process(kind="hand"), [], []
     for key in waiting:

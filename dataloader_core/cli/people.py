@@ -39,7 +39,7 @@ def cancel(
 ) -> None:
     """End a table's load, wherever it runs. It stops at its next look; nothing of it commits after that is noticed."""
     from dataloader_core.cli.session import opened
-    from dataloader_core.loading.holder import this_process
+    from dataloader_core.control.processes import this_process
 
     with opened() as dataloader:
         text = message or f"cancelled by {this_process(kind='hand').user or 'a person'} on the command line"

@@ -52,13 +52,14 @@ def add(
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite a source of this name.")] = False,
 ) -> None:
     """Add a source. Secrets are given by name; their values stay where they are."""
-    from dataloader_core.cli.connection import connection_fields, settings_of
+    from dataloader_core.cli.connection import check_secret_names, connection_fields, settings_of
     from dataloader_core.cli.session import opened
     from dataloader_core.loading.source_access import session_options
     from dataloader_core.table import SourceConfig
 
     with opened() as dataloader:
         value = connection_fields(dataloader.registry, type_, set_ or (), secret or (), bundle)
+        check_secret_names(value, scope, dataloader.registry, dataloader.settings)
         source = SourceConfig(
             db_config_key=name,
             db_type=type_,

@@ -99,7 +99,7 @@ class Worker:
 
     def _tick(self) -> tuple[Sequence[Sequence[Claim]], Sequence[ClaimFailure]]:
         from dataloader_core.claiming import claim_due
-        from dataloader_core.loading.holder import this_process
+        from dataloader_core.control.processes import this_process
 
         reaped = self._app.control.reap_lost_loads(lambda _run_id: None)
         for key in reaped:
