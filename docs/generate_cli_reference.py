@@ -136,7 +136,7 @@ def _parameters(command: Any) -> Iterator[str]:
 def _answers() -> Iterator[str]:
     yield from ("", "## JSON", "")
     yield 'An error is `{"error": {"class", "problem", "cure", "transient", "exit_code"}}`. Times are ISO 8601 with'
-    yield "their offset, spans are seconds, ids are text. Later versions add fields; they rename none and take none away."
+    yield "their offset, spans are seconds, ids are text. Later versions add fields, and rename none."
     for record in RECORDS:
         assert is_dataclass(record)
         hints = typing.get_type_hints(record)
@@ -151,7 +151,7 @@ def _tables_file() -> Iterator[str]:
     yield "A mapping with one key, `tables`, to a list of entries. An entry's fields are columns of"
     yield "`control.table_control`; a field that is not given stays as it is. `control_key` may be left out where"
     yield "`db_config_key`, `source_table_schema` and `source_table_name` make it. `incremental_value` is where a new"
-    yield "table starts; a file never sets it back. `incremental_lookback_hours` is an old name of `incremental_lookback`."
+    yield "table starts; a file never sets it back. `incremental_lookback_hours` is the old name of the lookback."
     yield from ("", "| field | type |", "|---|---|")
     hints = typing.get_type_hints(TableEntry)
     yield from (f"| `{name}` | {_type(hints[name])} |" for name in TableEntry.model_fields)
