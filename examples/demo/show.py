@@ -25,6 +25,7 @@ from examples.demo.source import Source, start_source
 FOLDER = Path(__file__).resolve().parents[2] / ".demo"
 TABLES = Path(__file__).with_name("tables.yaml")
 PASSWORD = "DATALOADER_SECRET_NYC_PASSWORD"  # noqa: S105  # the name of a secret, not a secret
+MARKER = "made-by-the-demo"
 SETTLE_SECONDS = 2.0
 
 
@@ -84,10 +85,13 @@ class Demo:
         stop_servers(self.folder)
 
     def _clean(self) -> None:
+        if self.folder.exists() and any(self.folder.iterdir()) and not (self.folder / MARKER).exists():
+            raise SystemExit(f"{self.folder} is not empty and not a demo's folder: it is left alone.")
         stop_servers(self.folder)
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         self.folder.chmod(0o755)
+        (self.folder / MARKER).touch()
 
     def _environment(self) -> None:
         """What a deployment would set, for this process and all that it starts."""
