@@ -12,12 +12,15 @@ from pathlib import Path
 
 from rich.console import Console
 
+from examples.demo.source import Source
+
 _READY_SECONDS = 90.0
 _STOP_SECONDS = 20.0
+_TRAFFIC_SECONDS = 15.0
 
 
-def serve(folder: Path, port: int, console: Console) -> None:
-    """Run `dagster dev` until Ctrl-C or until it ends by itself."""
+def serve(folder: Path, port: int, console: Console, source: Source) -> None:
+    """Run `dagster dev` until Ctrl-C or until it ends by itself; rows change at the source meanwhile."""
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "dagster", "dev", "-m", "dataloader_dagster.definitions", "-p", str(port)]
     log = folder / "dagster.log"
@@ -29,8 +32,10 @@ def serve(folder: Path, port: int, console: Console) -> None:
         try:
             _wait_ready(process, url)
             console.print(f"\n[bold]Dagster is at {url}[/]  (its log: {log})")
-            console.print("The sensor ticks every minute; each table is due every ten. Ctrl-C stops everything.")
-            process.wait()
+            console.print("The sensor ticks every minute, each table is due every five. Ctrl-C stops everything.")
+            while process.poll() is None:
+                source.run("traffic.sql")
+                time.sleep(_TRAFFIC_SECONDS)
         except KeyboardInterrupt:
             console.print("\nStopping ...")
         finally:

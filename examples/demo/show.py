@@ -39,12 +39,13 @@ class Demo:
         self._began = time.monotonic()
         self._strategies: Mapping[str, str] = {}
         self._app: App | None = None
+        self._source: Source | None = None
 
     def show(self) -> bool:
         """All stages; whether every table holds what its strategy promises."""
         self._clean()
         with self._stage("A source: PostgreSQL with the flights of New York in 2013"):
-            source = start_source(self.folder)
+            source = self._source = start_source(self.folder)
         self._environment()
         with self._stage("The control database, a source, six tables: as anybody would configure them"):
             self._configure(source)
@@ -77,7 +78,8 @@ class Demo:
         """The same deployment under `dagster dev`, until Ctrl-C."""
         from examples.demo.dev import serve
 
-        serve(self.folder, port, self.console)
+        assert self._source is not None, "show() comes first"
+        serve(self.folder, port, self.console, self._source)
 
     def close(self) -> None:
         if self._app is not None:
