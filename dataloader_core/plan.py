@@ -48,6 +48,8 @@ class Column:
             may then be taken from what was read; otherwise the source is asked.
         guards: Kinds of values the type cannot hold, by name, for instance ``NaN``. The source knows how to
             find them (see ``SourceSnapshot.unrepresentable``).
+        constant: The column is not the source's: every row gets this value, as the dialect's own literal instead
+            of the projection. See :func:`dataloader_core.reads.constant_column`.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Column:
     comment: str | None = None
     exact: bool = True
     guards: tuple[str, ...] = ()
+    constant: Value | None = None
 
 
 # --- conditions and reads

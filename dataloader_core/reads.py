@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from dataloader_core.errors import ConfigurationError
 from dataloader_core.interfaces.strategy import PlanInput
-from dataloader_core.plan import Condition, LossPolicy, Merge, Read, Split
+from dataloader_core.plan import Column, Condition, LossPolicy, Merge, Read, Split
+from dataloader_core.values import Value
 
 
 def read_all(given: PlanInput, where: Iterable[Condition] = ()) -> Read:
@@ -50,3 +52,18 @@ def merge_by_keys(
     """
     keys = tuple(given.source.column(name).target for name in given.table.primary_key_cols)
     return Merge(keys, delete_where, delete_missing_where)
+
+
+def constant_column(given: PlanInput, name: str, value: Value) -> Column:
+    """A column of one value for all rows of a read, such as the time of the load. Add it to ``Read.columns``.
+
+    Raises:
+        ConfigurationError: the source has a column that would be called so in the destination.
+    """
+    for column in given.source.columns:
+        if column.target.casefold() == name.casefold():
+            raise ConfigurationError(
+                f"{given.table.control_key} has a column {column.name!r} already.",
+                cure="Choose another name, or leave that one out with `columns`.",
+            )
+    return Column(name, name, value.type, "NULL", "constant", nullable=False, constant=value)

@@ -272,6 +272,10 @@ class SourceDialect(ABC):
     def literal(self, value: Value) -> str:
         """An exact literal of the dialect."""
 
+    def expression(self, column: Column) -> str:
+        """What a column's values come from in a SELECT list: its projection, or the literal of its constant."""
+        return self.literal(column.constant) if column.constant is not None else column.projection
+
     @abstractmethod
     def render(self, read: Read) -> str:
         """The SELECT that the read becomes, for ``plan`` and for the readers alike."""

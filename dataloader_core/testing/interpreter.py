@@ -63,7 +63,7 @@ class MemorySource:
     def read(self, read: Read) -> list[Row]:
         """Rows under the read's conditions with target names; ``filter`` is SQL and not understood here."""
         found = [row for row in self.rows if self.matches(row, read.where)][: read.row_limit]
-        return [{c.target: row[c.name] for c in read.columns} for row in found]
+        return [{c.target: c.constant.text if c.constant else row[c.name] for c in read.columns} for row in found]
 
     def answer(self, question: Question) -> Answer:
         if isinstance(question, CapQuestion):

@@ -75,7 +75,7 @@ class Postgres(SourceDialect):
         """
         if not read.columns:
             raise ConfigurationError(f"{read.relation} has no column to read.", cure="Choose at least one column.")
-        return ",\n       ".join(f"{c.projection} AS {quote(c.target)}" for c in read.columns)
+        return ",\n       ".join(f"{self.expression(c)} AS {quote(c.target)}" for c in read.columns)
 
     def from_where(self, read: Read, *extra: str) -> str:
         """FROM and WHERE of the read, with further conditions (a ctid range) joined by AND. No LIMIT."""
