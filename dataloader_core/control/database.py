@@ -7,6 +7,20 @@ from typing import Any
 from uuid import UUID
 
 from dataloader_core.commit import CommitRecord
+from dataloader_core.control import (
+    answers,
+    by_hand,
+    claims,
+    loads,
+    migrate,
+    outcomes,
+    people,
+    reaping,
+    sources,
+    tables,
+    why,
+)
+from dataloader_core.control.pool import Pool
 from dataloader_core.control.records import (
     Claim,
     HistoryEntry,
@@ -18,6 +32,7 @@ from dataloader_core.control.records import (
     Why,
 )
 from dataloader_core.plan import Backfill
+from dataloader_core.plugins.manager import Registry
 from dataloader_core.table import SourceConfig
 
 
@@ -32,35 +47,50 @@ class ControlDatabase:
         application_name: What ``pg_stat_activity`` shows.
     """
 
-    def __init__(self, url: str, *, application_name: str = "dataloader", pool_size: int = 4) -> None: ...
+    def __init__(self, url: str, *, application_name: str = "dataloader", pool_size: int = 4) -> None:
+        self._connections = Pool(url, application_name=application_name, size=pool_size)
+        self._schema_is_right = False
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        self._connections.close()
+
+    @property
+    def _pool(self) -> Pool:
+        # Asked once: a program that is older than the schema must not write a word into it.
+        if not self._schema_is_right:
+            self.check_schema()
+        return self._connections
 
     # schema
 
     def migrate(self) -> Sequence[str]:
         """Apply the numbered files of ``sql/`` that are missing, in order, under a lock; their names."""
-        raise NotImplementedError
+        return migrate.migrate(self._connections)
 
     def check_schema(self) -> None:
         """Raises SchemaVersionError where the schema is newer than this program, or not there."""
-        raise NotImplementedError
+        migrate.check_schema(self._connections)
+        self._schema_is_right = True
 
     # sources and tables
 
     def put_source(self, source: SourceConfig, *, replace: bool = False) -> None:
-        raise NotImplementedError
+        sources.put_source(self._pool, source, replace=replace)
 
     def sources(self) -> Sequence[SourceConfig]:
-        raise NotImplementedError
+        return sources.sources(self._pool)
 
     def source(self, db_config_key: str) -> SourceConfig:
         """Raises UnknownNameError."""
-        raise NotImplementedError
+        return sources.source(self._pool, db_config_key)
+
+    def register_strategies(self, registry: Registry) -> None:
+        """Let rows name the strategies that are installed here, and know what each needs of its row."""
+        sources.register_strategies(self._pool, registry)
 
     def rows(self, control_keys: Sequence[str] | None = None) -> Mapping[str, Mapping[str, Any]]:
         """Whole rows of ``table_control`` by control key, as plain values."""
-        raise NotImplementedError
+        return tables.rows(self._pool, control_keys)
 
     def apply_rows(
         self,
@@ -74,11 +104,11 @@ class ControlDatabase:
 
         ``dry_run``: let every rule judge, then take everything back.
         """
-        raise NotImplementedError
+        tables.apply_rows(self._pool, inserts, updates, change_source=change_source, dry_run=dry_run)
 
     def completed_backfills(self, control_keys: Sequence[str]) -> frozenset[str]:
-        """Those of these tables whose newest change of ``load_strategy`` is the end of a backfill (``backfill_complete``)."""
-        raise NotImplementedError
+        """Those of these tables whose newest change of strategy is the end of a backfill (``backfill_complete``)."""
+        return answers.completed_backfills(self._pool, control_keys)
 
     # claiming
 
@@ -92,7 +122,14 @@ class ControlDatabase:
         check_row: Callable[[Claim], str | None] | None = None,
     ) -> TickResult:
         """Claim what is due. ``check_row`` says why a row cannot be loaded (its strategy's own options), or None."""
-        raise NotImplementedError
+        return claims.tick(
+            self._pool,
+            holder,
+            limit=limit,
+            per_run=per_run,
+            strategies_alone=strategies_alone,
+            check_row=check_row,
+        )
 
     def claim_by_hand(self, control_key: str, holder: Holder, *, full: bool = False) -> Claim | None:
         """Claim one table now, whatever its schedule; None while its source is at its limit.
@@ -101,29 +138,37 @@ class ControlDatabase:
             UnknownNameError: no such table.
             IllegalChangeError: it is claimed; names the holder.
         """
+        return by_hand.claim_by_hand(self._pool, control_key, holder, full=full)
+
+    def peek(self, control_key: str) -> Claim:
+        """The claim that a load would get if it were claimed now; nothing is written. For ``plan``.
+
+        Raises:
+            UnknownNameError: no such table.
+        """
         raise NotImplementedError
 
     def claims(self, load_ids: Sequence[UUID]) -> Sequence[Claim]:
         """The claims of these loads that still stand, in the order given."""
-        raise NotImplementedError
+        return claims.claims_of(self._pool, load_ids)
 
     def attach_run(self, load_ids: Sequence[UUID], *, run_id: str, run_url: str | None = None) -> None:
         """Say which orchestrator's run carries these loads."""
-        raise NotImplementedError
+        claims.attach_run(self._pool, load_ids, run_id, run_url)
 
     # one load, guarded
 
     def start(self, claim: Claim, holder: Holder) -> Claim:
         """Queued -> In Progress; the claim with the row's configuration and state read anew."""
-        raise NotImplementedError
+        return loads.start(self._pool, claim, holder)
 
     def heartbeat(self, progress: Mapping[UUID, LoadProgress | None]) -> frozenset[UUID]:
         """Renew the heartbeats of these loads; the ids of those that still hold their claim."""
-        raise NotImplementedError
+        return loads.heartbeat(self._pool, progress)
 
     def raise_load_seq(self, claim: Claim, past: int) -> Claim:
         """Restored control database: ``load_seq`` becomes ``past + 1000``; the claim with it, never closed before."""
-        raise NotImplementedError
+        return loads.raise_load_seq(self._pool, claim, past)
 
     def record_recovery(
         self, claim: Claim, *, committed_version: int, found: CommitRecord | None, apply: bool
@@ -131,17 +176,23 @@ class ControlDatabase:
         """Write what recovery found, before planning.
 
         ``found`` is this row's newest data commit; with ``apply`` its watermark, backfill progress, ``becomes`` and
-        the end of its ``load_full`` are taken over, and its own history row says ``recovered_by``. The claim as it is then.
+        the end of its ``load_full`` are taken over, and its own history row says ``recovered_by``.
+
+        Returns:
+            The claim as it is then.
+
+        Raises:
+            IllegalChangeError: somebody changed the row's configuration or watermark meanwhile.
         """
-        raise NotImplementedError
+        return outcomes.record_recovery(self._pool, claim, committed_version, found, apply=apply)
 
     def dispute(self, claim: Claim, version: int) -> None:
         """Remember that a load was refused over the watermark of this commit."""
-        raise NotImplementedError
+        loads.dispute(self._pool, claim, version)
 
     def writing(self, claim: Claim) -> None:
         """The load is about to write to its destination for the first time: from here its claim stays open."""
-        raise NotImplementedError
+        loads.writing(self._pool, claim)
 
     def store_backfill(self, claim: Claim, backfill: Backfill) -> Claim:
         """A backfill begins: its boundaries and watermark, before the first chunk; the claim as it is then."""
@@ -149,49 +200,50 @@ class ControlDatabase:
 
     def record_commit(self, claim: Claim, record: CommitRecord, *, rows: int, bytes: int) -> Claim:
         """A step that is not the last has committed (a chunk); the claim as it is then."""
-        raise NotImplementedError
+        return outcomes.record_commit(self._pool, claim, record, rows=rows, bytes=bytes)
 
     def succeed(self, claim: Claim, record: CommitRecord | None, result: LoadResult) -> None:
         """In Progress -> Succeeded. ``record`` is the load's last commit, None where nothing was committed."""
-        raise NotImplementedError
+        outcomes.succeed(self._pool, claim, record, result)
 
     def fail(self, claim: Claim, message: str, *, log: str | None = None, cancelled: bool = False) -> None:
         """Queued or In Progress -> Failed. ``log`` goes to the history only and may name rows' values."""
-        raise NotImplementedError
+        loads.fail(self._pool, claim, message, log=log, cancelled=cancelled)
 
     # people and monitors
 
     def cancel(self, control_key: str, *, message: str) -> None:
-        raise NotImplementedError
+        people.cancel(self._pool, control_key, message)
 
     def reset(self, control_key: str) -> None:
         """Failed -> NULL, due now."""
-        raise NotImplementedError
+        people.reset(self._pool, control_key)
 
     def order_full(self, control_key: str) -> None:
-        raise NotImplementedError
+        people.order_full(self._pool, control_key)
 
     def adopt(self, control_key: str, *, from_uid: UUID | None) -> None:
         """Take over another row's destination, with the identity in it, or only an unowned one."""
-        raise NotImplementedError
+        people.adopt(self._pool, control_key, from_uid)
 
     def reap_lost_loads(self, run_is_alive: Callable[[str], bool | None]) -> Sequence[str]:
         """Fail the loads that nobody runs any more; their control keys.
 
         ``run_is_alive`` answers for an orchestrator's run id: True (also while it waits in a queue), False (ended or
-        unknown to it), None (cannot be asked here).
+        unknown to it), None (cannot be asked here). A claim whose run has not called :meth:`attach_run` yet is
+        asked for by its load id, as text: the run that carries it may still wait in a queue.
         """
-        raise NotImplementedError
+        return reaping.reap_lost_loads(self._pool, run_is_alive)
 
     def fail_unreported(self, run_id: str, message: str) -> Sequence[str]:
         """A run has ended: whatever it carried and did not report is Failed; their control keys."""
-        raise NotImplementedError
+        return reaping.fail_unreported(self._pool, run_id, message)
 
     def status(self, control_keys: Sequence[str] | None = None) -> Sequence[TableStatus]:
-        raise NotImplementedError
+        return answers.status(self._pool, control_keys)
 
     def history(self, control_key: str, *, limit: int = 20) -> Sequence[HistoryEntry]:
-        raise NotImplementedError
+        return answers.history(self._pool, control_key, limit)
 
     def why(self, control_key: str) -> Why:
-        raise NotImplementedError
+        return why.why(self._pool, control_key)

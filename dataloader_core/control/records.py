@@ -49,7 +49,8 @@ class Claim:
         load_full_orders: How often ``load_full`` was ordered, likewise.
         disputed_version: The commit whose watermark could not be applied when a load was refused over it.
         disputed_sets: ``watermark_sets`` at that refusal; a higher count now is the order to go on.
-        adopted_from: ``table_uid`` of the row whose destination was taken over by ``adopt``.
+        adopt_unowned: ``adopt`` was ordered for a destination that belongs to nobody. (The destination of another
+            row is adopted by taking over its ``table_uid``, so nothing more has to be known of it.)
     """
 
     table: TableConfig
@@ -70,6 +71,7 @@ class Claim:
     disputed_version: int | None = None
     disputed_sets: int | None = None
     run_id: str | None = None
+    adopt_unowned: bool = False
 
     @property
     def control_key(self) -> str:
