@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
-
-import pyarrow as pa
 
 from dataloader_core.commit import TargetColumn
 from dataloader_core.plan import Comparison, Condition
-from dataloader_engines.local.duck import Duck, condition_sql, quote
+from dataloader_engines.local.duck import Duck, condition_sql, quote, text
 from dataloader_engines.local.look import Handle
+from dataloader_engines.local.types import duckdb_type
 
 _PRUNABLE: Final = frozenset({"smallint", "int", "bigint", "decimal", "string", "date", "timestamp", "timestamp_ntz"})
 """Not floats: other writers leave NaN out of their bounds, and NaN is a key like any other."""
@@ -28,19 +27,23 @@ def has_bounds(handle: Handle, column: TargetColumn) -> bool:
     )
 
 
-def register_bounds(duck: Duck, handle: Handle, column: TargetColumn, name: str) -> None:
-    """A relation ``name`` of the files with bounds of this column: ``i`` (index of the file), ``lo``, ``hi``."""
-    adds = handle.adds
-    duck.register(
-        name,
-        pa.table(
-            {
-                "i": pa.array(range(adds.num_rows), pa.int64()),
-                "lo": adds[f"min.{column.name}"],
-                "hi": adds[f"max.{column.name}"],
-            }
-        ),
+def make_bounds(duck: Duck, handle: Handle, column: TargetColumn, files: Iterable[int] | None = None) -> None:
+    """Make the table ``bounds`` of these files (None: all): ``i``, ``lo``, ``hi``.
+
+    From text, because handing Arrow to DuckDB imports pandas where that is installed: a second and 50 MB.
+    """
+    found = handle.bounds(column.name)
+    kind = duckdb_type(column.type)
+    rows = range(len(found)) if files is None else files
+    values = ", ".join(f"({i}, {_sql(found[i].low)}, {_sql(found[i].high)})" for i in rows) or "(NULL, NULL, NULL)"
+    duck.run(
+        f"CREATE OR REPLACE TABLE bounds AS SELECT i, CAST(lo AS {kind}) AS lo, CAST(hi AS {kind}) AS hi "
+        f"FROM (VALUES {values}) v(i, lo, hi) WHERE i IS NOT NULL"
     )
+
+
+def _sql(value: str | None) -> str:
+    return "NULL" if value is None else text(value)
 
 
 def by_keys(duck: Duck, handle: Handle, keys: Sequence[TargetColumn], incoming: str) -> set[int]:
@@ -49,7 +52,7 @@ def by_keys(duck: Duck, handle: Handle, keys: Sequence[TargetColumn], incoming: 
     for key in keys:
         if not has_bounds(handle, key):
             continue
-        register_bounds(duck, handle, key, "bounds")
+        make_bounds(duck, handle, key)
         name = quote(key.name)
         # The smallest incoming value that is not below the file's lower bound decides.
         rows = duck.run(
@@ -58,7 +61,6 @@ def by_keys(duck: Duck, handle: Handle, keys: Sequence[TargetColumn], incoming: 
             f"WHERE s.k <= {_upper(key)}"
         )
         found &= {i for (i,) in rows}
-        duck.forget("bounds")
     return found
 
 
@@ -69,7 +71,7 @@ def by_conditions(duck: Duck, handle: Handle, where: Sequence[Condition], types:
         column = types[condition.column]
         if not isinstance(condition, Comparison) or not has_bounds(handle, column):
             continue
-        register_bounds(duck, handle, column, "bounds")
+        make_bounds(duck, handle, column)
         tests = {
             "lo": condition.op in ("<", "<=", "="),
             "hi": condition.op in (">", ">=", "="),
@@ -82,7 +84,6 @@ def by_conditions(duck: Duck, handle: Handle, where: Sequence[Condition], types:
             parts.append(value.replace(quote(column.name), side, 1))
         rows = duck.run(f"SELECT i FROM bounds b WHERE lo IS NULL OR hi IS NULL OR ({' AND '.join(parts)})")
         found &= {i for (i,) in rows}
-        duck.forget("bounds")
     return found
 
 

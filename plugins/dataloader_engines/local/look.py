@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
 from functools import cached_property
 from typing import Any, Final
 from uuid import UUID
@@ -14,6 +16,7 @@ from deltalake.exceptions import TableNotFoundError
 
 from dataloader_core.commit import OWNER_PROPERTY, CommitRecord, Look, TargetColumn, app_id
 from dataloader_core.errors import DestinationRefusedError
+from dataloader_core.interfaces.source import ColumnStats
 from dataloader_engines.local.features import find_problems
 from dataloader_engines.local.storage import LOG_FOLDER, Storage
 from dataloader_engines.local.types import read_columns
@@ -43,14 +46,37 @@ class Handle:
     @cached_property
     def adds(self) -> pa.Table:
         """The files with their statistics: ``path``, ``num_records``, ``min.<column>``, ``max.<column>``."""
-        return pa.table(self.table.get_add_actions(flatten=True))
+        # By its stream: pa.table() would import pandas, a second of time, to ask whether this is a data frame.
+        return pa.RecordBatchReader.from_stream(self.table.get_add_actions(flatten=True)).read_all()
 
     @cached_property
     def files(self) -> tuple[TargetFile, ...]:
-        names = self.adds.schema.names
-        counts = self.adds["num_records"].to_pylist() if "num_records" in names else [None] * self.adds.num_rows
-        paths, sizes = (self.adds[c].to_pylist() for c in ("path", "size_bytes"))
-        return tuple(TargetFile(p, s, n) for p, s, n in zip(paths, sizes, counts, strict=True))
+        columns = (self._values(name) for name in ("path", "size_bytes", "num_records"))
+        return tuple(TargetFile(*row) for row in zip(*columns, strict=True))
+
+    def bounds(self, column: str) -> list[ColumnStats]:
+        """What the log says of a column, file by file."""
+        found = (self._texts(f"{kind}.{column}") for kind in ("min", "max"))
+        nulls = self._values(f"null_count.{column}")
+        return [ColumnStats(low, high, n) for low, high, n in zip(*found, nulls, strict=True)]
+
+    def _texts(self, name: str) -> list[str | None]:
+        return [_text(value) for value in self._values(name)]
+
+    def _values(self, name: str) -> list[Any]:
+        if name not in self.adds.schema.names:
+            return [None] * self.adds.num_rows
+        values: list[Any] = self.adds[name].to_pylist()
+        return values
+
+
+def _text(value: object) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, datetime):
+        return value.isoformat(" ")
+    # "f": a decimal's text may otherwise be an exponent.
+    return format(value, "f") if isinstance(value, Decimal) else str(value)
 
 
 def open_table(storage: Storage, version: int | None = None) -> DeltaTable | None:

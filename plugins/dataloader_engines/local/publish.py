@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from decimal import Decimal
-from typing import Any
-
 from dataloader_core.commit import Look, TargetColumn
 from dataloader_core.errors import DestinationRefusedError
 from dataloader_core.interfaces.source import ColumnStats
@@ -50,22 +46,5 @@ def as_source_columns(columns: tuple[TargetColumn, ...]) -> tuple[Column, ...]:
 
 
 def _stats(handle: Handle) -> list[dict[str, ColumnStats]]:
-    rows: list[dict[str, Any]] = handle.adds.to_pylist()
-    return [
-        {
-            c.name: ColumnStats(
-                _text(row.get(f"min.{c.name}")), _text(row.get(f"max.{c.name}")), row.get(f"null_count.{c.name}")
-            )
-            for c in handle.columns
-        }
-        for row in rows
-    ]
-
-
-def _text(value: object) -> str | None:
-    if value is None:
-        return None
-    if isinstance(value, datetime):
-        return value.isoformat(" ")
-    # "f": a decimal's text may otherwise be an exponent.
-    return format(value, "f") if isinstance(value, Decimal) else str(value)
+    bounds = {c.name: handle.bounds(c.name) for c in handle.columns}
+    return [{name: found[i] for name, found in bounds.items()} for i in range(len(handle.files))]

@@ -212,12 +212,8 @@ class Rewriter:
             return "", str(_NEW)
         if not candidates.has_bounds(self._handle, key):
             return "", str(files[0])
-        candidates.register_bounds(self._duck, self._handle, key, "homes")
-        listed = ", ".join(map(str, files))
-        join = (
-            f"ASOF LEFT JOIN (SELECT i, lo FROM homes WHERE i IN ({listed}) AND lo IS NOT NULL) r "
-            f"ON a.{quote(key.name)} >= r.lo"
-        )
+        candidates.make_bounds(self._duck, self._handle, key, files)
+        join = f"ASOF LEFT JOIN (SELECT i, lo FROM bounds WHERE lo IS NOT NULL) r ON a.{quote(key.name)} >= r.lo"
         return join, f"coalesce(r.i, {files[0]})"
 
     def _write_touched(
