@@ -40,7 +40,12 @@ class Layout:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class Part:
+    """A relation of the catalog as it was in the snapshot: the one that is read, or a leaf partition of it.
+
+    ``readable``: all of its rows may be read by naming it. ``rewritten``: its file is another one by now.
+    """
+
     relation: Relation
     kind: str
     access_method: str
@@ -51,20 +56,38 @@ class _Part:
     rewritten: bool
 
 
-def lay_out(dialect: Postgres, read: Read, ask: Ask, version: int, files: int, threads: int) -> Layout:
-    """Decide. Nothing is read but the catalog, the planner's answer and, for a split, the column's two ends.
-
-    Args:
-        files: About as many files as are wanted of a large table.
-        threads: Connections that will read.
+def parts_of(dialect: Postgres, read: Read, ask: Ask) -> list[Part]:
+    """The relation first, then its leaf partitions; empty for a query.
 
     Raises:
-        SourceUnavailableError: the table was truncated or rewritten after the snapshot was taken: its rows of
-            that moment are gone.
+        SourceUnavailableError: it was truncated or rewritten after the snapshot was taken: its rows of that moment
+            are gone, for every snapshot.
+    """
+    if read.relation.query is not None:
+        return []
+    name = ".".join(dialect.quote(part) for part in (read.relation.schema, read.relation.name) if part)
+    parts = [Part(replace(read.relation, schema=r[0], name=r[1]), *r[2:]) for r in ask(_HEAPS, {"name": name})]
+    if any(part.rewritten for part in parts):
+        raise SourceUnavailableError(
+            f"{read.relation} was truncated or rewritten since the snapshot was taken.", cure="Run the load again."
+        )
+    return parts
+
+
+def lay_out(
+    dialect: Postgres, read: Read, parts: Sequence[Part], ask: Ask, version: int, files: int, threads: int
+) -> Layout:
+    """Decide. Nothing is read but the planner's answer and, for a split, the column's two ends.
+
+    Args:
+        parts: See :func:`parts_of`.
+        version: The server's, as ``server_version_num``.
+        files: About as many files as are wanted of a large table.
+        threads: Connections that will read.
     """
     if read.row_limit is not None:
         return Layout((dialect.render(read),), f"one connection, cut at {read.row_limit} rows")
-    heaps, why = _heaps(dialect, read, ask, version)
+    heaps, why = _heaps(parts, version)
     if heaps:
         return _by_pages(dialect, read, ask, heaps, files, threads)
     if read.split is not None and (selects := _by_column(dialect, read, ask)):
@@ -72,34 +95,27 @@ def lay_out(dialect: Postgres, read: Read, ask: Ask, version: int, files: int, t
     return Layout((dialect.render(read),), f"one connection ({why})")
 
 
-def _heaps(dialect: Postgres, read: Read, ask: Ask, version: int) -> tuple[list[Heap], str]:
-    if read.relation.query is not None:
-        return [], "a query has no pages"
-    name = ".".join(dialect.quote(part) for part in (read.relation.schema, read.relation.name) if part)
-    parts = [_Part(replace(read.relation, schema=r[0], name=r[1]), *r[2:]) for r in ask(_HEAPS, {"name": name})]
-    if any(part.rewritten for part in parts):
-        raise SourceUnavailableError(
-            f"{read.relation} was truncated or rewritten since the snapshot was taken.", cure="Run the load again."
-        )
+def _heaps(parts: Sequence[Part], version: int) -> tuple[list[Heap], str]:
+    """The tables whose pages are cut; none: why not."""
     if not parts:
-        return [], "not in the catalog"
+        return [], "a query has no pages"
     root, *leaves = parts
     if version < _FIRST_WITH_PAGE_RANGES:
         return [], "this server version cannot scan a range of pages"
     if root.kind == "p":
         if not root.readable or not all(_is_heap(leaf) and leaf.readable for leaf in leaves):
             return [], "not every partition is a plain table that may be read by itself"
-        return [_heap(leaf) for leaf in leaves], "partitions"
+        return [_heap(leaf) for leaf in leaves], "it has no partition"
     if not _is_heap(root) or root.has_children:
         return [], "only a plain table has pages of its own"
-    return [_heap(root)], "pages"
+    return [_heap(root)], ""
 
 
-def _is_heap(part: _Part) -> bool:
+def _is_heap(part: Part) -> bool:
     return part.kind in ("r", "m") and part.access_method == "heap"
 
 
-def _heap(part: _Part) -> Heap:
+def _heap(part: Part) -> Heap:
     return Heap(part.relation, int(part.pages), int(part.bytes))
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +32,7 @@ _WIDENED_BY = {
     "DOUBLE": ("FLOAT",),
 }
 _ROW_GROUP_BYTES = 48 << 20
+_UNCLOSEABLE: list[duckdb.DuckDBPyConnection] = []
 
 
 def duckdb_type(type_: ColumnType) -> str:
@@ -75,6 +78,8 @@ class Reader:
         self.backend: int | None = None
         """Process id of the connection's backend, once known."""
         self.writing: Path | None = None
+        self._interrupting = threading.Lock()
+        self._ending = False
 
     def open(self) -> None:
         attach(self._cursor, self._name, self._settings.conninfo)
@@ -85,11 +90,35 @@ class Reader:
             self._run(statement)
 
     def close(self) -> None:
-        """End the transaction; the connection goes with the database that it belongs to."""
-        self._cursor.close()
+        """End the transaction; the connection goes with the database that it belongs to.
+
+        A cursor that is closed inside a transaction rolls back in a destructor. With the connection gone that
+        throws, and the process ends. So it is rolled back here, where an error is only an error, and undisturbed
+        by interrupts; a cursor that will not leave its transaction is rather kept for ever than closed.
+        """
+        with self._interrupting:
+            self._ending = True
+        for _ in range(3):
+            with contextlib.suppress(Exception):
+                self._cursor.execute("ROLLBACK")
+            if not self._in_transaction():
+                self._cursor.close()
+                return
+        _UNCLOSEABLE.append(self._cursor)
+
+    def _in_transaction(self) -> bool:
+        """DuckDB refuses to begin inside a transaction; one that has not touched the source is harmless."""
+        try:
+            self._cursor.execute("BEGIN")
+            self._cursor.execute("ROLLBACK")
+        except Exception:  # noqa: BLE001  # whatever keeps it from beginning, it must not be closed
+            return True
+        return False
 
     def interrupt(self) -> None:
-        self._cursor.interrupt()
+        with self._interrupting, contextlib.suppress(Exception):
+            if not self._ending:
+                self._cursor.interrupt()
 
     def select(self, sql: str, columns: Sequence[Column]) -> str:
         """DuckDB's SELECT over the source's, giving exactly the projected types.
@@ -111,13 +140,25 @@ class Reader:
         """Write what the SELECT gives to a file; without rows there is no file and the answer is None."""
         self.writing = path
         try:
-            row = self._row(
-                f"COPY ({self.select(sql, columns)}) TO '{quoted(str(path))}' (FORMAT parquet, PARQUET_VERSION V2, "
-                f"COMPRESSION {options.compression}, ROW_GROUP_SIZE {options.row_group_rows}, "
-                f"ROW_GROUP_SIZE_BYTES {_ROW_GROUP_BYTES}, RETURN_STATS)"
-            )
+            file = self._copy(self.select(sql, columns), columns, path, options)
+            if file is not None and overflows_delta_encoding(file, columns):
+                plain = path.with_suffix(".plain")
+                file = self._copy(f"FROM read_parquet('{quoted(str(path))}')", columns, plain, options, version="V1")
+                assert file is not None
+                plain.rename(path)
+                file = replace(file, path=path)
         finally:
             self.writing = None
+        return file
+
+    def _copy(
+        self, select: str, columns: Sequence[Column], path: Path, options: ParquetOptions, version: str = "V2"
+    ) -> ParquetFile | None:
+        row = self._row(
+            f"COPY ({select}) TO '{quoted(str(path))}' (FORMAT parquet, PARQUET_VERSION {version}, "
+            f"COMPRESSION {options.compression}, ROW_GROUP_SIZE {options.row_group_rows}, "
+            f"ROW_GROUP_SIZE_BYTES {_ROW_GROUP_BYTES}, RETURN_STATS)"
+        )
         _, rows, size, _, statistics, *_ = row
         if not rows:
             path.unlink(missing_ok=True)
@@ -134,6 +175,21 @@ class Reader:
         row = self._cursor.execute(sql).fetchone()
         assert row is not None
         return tuple(row)
+
+
+def overflows_delta_encoding(file: ParquetFile, columns: Sequence[Column]) -> bool:
+    """Whether other readers may refuse the file: 32-bit integers that lie more than 2^31 - 1 apart.
+
+    DuckDB 1.5 writes their differences with 33 bits (DELTA_BINARY_PACKED), where Parquet wants them to wrap around;
+    neither Arrow nor arrow-rs reads that. Version 1 of the format has no such encoding.
+    """
+    for column in columns:
+        if column.type.name == "int" and (stats := file.stats.get(column.target)) is not None:
+            if stats.low is None or stats.high is None:
+                continue
+            if int(stats.high) - int(stats.low) >= 1 << 31:
+                return True
+    return False
 
 
 def _identifier(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,7 @@ from dataloader_sources.postgresql import probes
 from dataloader_sources.postgresql.errors import translate
 from dataloader_sources.postgresql.failures import Diagnosis, explain
 from dataloader_sources.postgresql.guards import guard_condition
-from dataloader_sources.postgresql.layout import Layout, lay_out
+from dataloader_sources.postgresql.layout import Layout, Part, lay_out, parts_of
 from dataloader_sources.postgresql.statistics import may_hold_unrepresentable
 
 if TYPE_CHECKING:
@@ -60,7 +60,9 @@ class PostgresSnapshot(SourceSnapshot):
 
     def __enter__(self) -> PostgresSnapshot:
         try:
-            self._connection = psycopg.connect(self._session.conninfo(" snapshot"), autocommit=True)
+            self._connection = psycopg.connect(
+                self._session.conninfo(" snapshot"), autocommit=True, prepare_threshold=None
+            )
             self._stack.callback(self._connection.close)
             for statement in self._setup():
                 self._connection.execute(statement)
@@ -148,26 +150,24 @@ class PostgresSnapshot(SourceSnapshot):
         raise problem
 
     def _lay_out(self, read: Read, files: int, threads: int = 2) -> Layout:
-        self._look_at(read)
+        parts = self._look_at(read)
         parallel = min(threads, self._session.options.parallel)
-        return lay_out(self._dialect, read, self.ask, self._connection.info.server_version, files, parallel)
+        return lay_out(self._dialect, read, parts, self.ask, self._connection.info.server_version, files, parallel)
 
-    def _look_at(self, read: Read) -> None:
+    def _look_at(self, read: Read) -> list[Part]:
         """Lock what is read, and hear now, with the server's own error code, what would fail later."""
         self.ask(f"SELECT FROM (\n{self._dialect.render(read)}\n) AS probe LIMIT 0")
+        return parts_of(self._dialect, read, self.ask)
 
-    def _setup(self) -> Iterator[str]:
+    def _setup(self) -> tuple[str, ...]:
         """What each further connection runs before it reads."""
-        if self._session.connection.info.server_version >= 140000:
-            # A server that computes without sending anything would not notice that we are gone.
-            yield "SET client_connection_check_interval = '5s'"
-        if self._session.options.init_statement:
-            yield self._session.options.init_statement
+        statement = self._session.options.init_statement
+        return (statement,) if statement else ()
 
     def _reader_settings(self, suffix: str = "") -> ReaderSettings:
         from dataloader_sources.postgresql.scanner import ReaderSettings
 
-        return ReaderSettings(self._session.conninfo(suffix), self._exported, tuple(self._setup()))
+        return ReaderSettings(self._session.conninfo(suffix), self._exported, self._setup())
 
     def _terminate(self, backends: Sequence[int]) -> None:
         with contextlib.suppress(DataLoaderError):
