@@ -92,16 +92,20 @@ def limit_of(given: PlanInput, cap: Cap, *, merges: bool) -> Limit:
     delay = given.table.watermark_delay
     if not (cap.proven or cap.hold or delay or (merges and given.table.incremental_lookback)):
         raise ConfigurationError(
-            f"Rows can still appear below the highest {column.name!r}, and they would be lost: {cap.reason}",
+            f"Rows can still appear below the highest {column.name!r}, and they would be lost. {_sentence(cap.reason)}",
             cure="Set watermark_delay to how late a row may appear (for instance '2 hours', or a number for a number)"
             + (", or incremental_lookback to read that much again." if merges else "."),
         )
     if cap.hold or cap.value is None:
-        return Limit(None, True, f"The watermark stays where it is: {cap.reason}")
+        return Limit(None, True, f"The watermark stays where it is. {_sentence(cap.reason)}")
     value = step_back(cap.value, Distance.parse(delay)) if delay else cap.value
     where = "up to" if cap.inclusive else "below"
     held_back = f", {delay} before the cap {cap.value}" if delay else ""
-    return Limit(value, cap.inclusive, f"The watermark may move {where} {value}{held_back}: {cap.reason}")
+    return Limit(value, cap.inclusive, f"The watermark may move {where} {value}{held_back}. {_sentence(cap.reason)}")
+
+
+def _sentence(reason: str) -> str:
+    return f"{reason[:1].upper()}{reason[1:].rstrip('.')}."
 
 
 def rule_of(given: PlanInput, cursor: Cursor, limit: Limit) -> WatermarkRule:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from dataloader_core.errors import TransientError
 from dataloader_core.interfaces.strategy import LoadStrategy, PlanInput
 from dataloader_core.plan import (
     Append,
@@ -55,8 +56,13 @@ class AppendOnly(LoadStrategy):
     def plan(self, given: PlanInput, facts: Facts) -> LoadPlan:
         cursor, limit = self._bounds(given, facts)
         notes = (*cursor_notes(given, cursor, limit, reads_nulls=False), *_left_note(cursor, limit, facts))
+        if limit.value is None and given.state.load_full:
+            raise TransientError(
+                f"load_full cannot be carried out now. {limit.note}",
+                cure="It stays ordered; load again when that is over.",
+            )
         if limit.value is None:
-            return LoadPlan(self.name, (), (*notes, "Nothing is read: rows would be doubled by the next load."))
+            return LoadPlan(self.name, (), (*notes, "Nothing is read, since the next load would read it again."))
         upto = Comparison(cursor.column.name, "<=" if limit.inclusive else "<", limit.value)
         where = (*cursor.newer(), upto)
         label = " and ".join(f"{c.column} {c.op} {c.value}" for c in where)

@@ -212,7 +212,7 @@ def _fixed_watermark(given: PlanInput, facts: Facts) -> tuple[Value | None, list
     if limit.value is None:
         return None, [limit.note]
     value = limit.value if limit.inclusive else just_below(limit.value)
-    return value, [f"The watermark will be {value} after the last chunk: {cap.reason}"]
+    return value, [f"The watermark will be {value} after the last chunk. {limit.note}"]
 
 
 def _resumes(given: PlanInput) -> bool:

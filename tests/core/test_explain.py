@@ -48,7 +48,7 @@ def test_the_text_shows_sql_bounds_cap_way_operation_watermark_and_commit():
     assert "crm.public.orders: incremental" in text
     assert "watermark now: 20" in text
     assert 'WHERE "stamp" > ' in text
-    assert "The watermark may move below 40: no transaction is older" in text
+    assert "The watermark may move below 40. No transaction is older." in text
     assert "not usable: parquet: the scanner extension is missing" in text
     assert "read by arrow, 2 at once: ADBC" in text
     assert "Merge into bronze.crm.orders by id." in text

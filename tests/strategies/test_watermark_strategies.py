@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dataloader_core.errors import ConfigurationError
+from dataloader_core.errors import ConfigurationError, TransientError
 from dataloader_core.plan import Append, Cap, Comparison, FixedWatermark, HighestRead, KeepWatermark, Merge, Replace
 from dataloader_core.testing.builders import source_table
 from dataloader_core.types import TIMESTAMP, ColumnType
@@ -53,7 +53,7 @@ def test_without_a_watermark_or_by_order_everything_is_read_and_overwritten(plan
 
 @pytest.mark.parametrize("strategy", [Incremental, CheckAndLoad, AppendOnly])
 def test_an_unproven_cap_with_nothing_against_late_rows_is_refused_with_its_reason(planned, strategy):
-    with pytest.raises(ConfigurationError, match=r"clients stamp the values\. Set watermark_delay"):
+    with pytest.raises(ConfigurationError, match=r"Clients stamp the values\. Set watermark_delay"):
         planned(strategy, watermark=ELEVEN, cap=UNPROVEN, **MERGING)
 
 
@@ -88,11 +88,15 @@ def test_append_only_starts_with_everything_up_to_the_cap(planned):
     assert step.write == Replace()
 
 
-def test_append_only_does_nothing_while_the_watermark_is_held_and_keeps_the_order(planned):
-    plan = planned(AppendOnly, watermark=ELEVEN, load_full=True, cap=HELD, **APPENDING)
+def test_append_only_does_nothing_while_the_watermark_is_held(planned):
+    plan = planned(AppendOnly, watermark=ELEVEN, cap=HELD, **APPENDING)
     assert plan.steps == ()
-    assert not plan.load_full
     assert any("'p1' is prepared" in note for note in plan.notes)
+
+
+def test_an_order_that_cannot_be_carried_out_now_stays_an_order(planned):
+    with pytest.raises(TransientError, match=r"'p1' is prepared.* It stays ordered"):
+        planned(AppendOnly, watermark=ELEVEN, load_full=True, cap=HELD, **APPENDING)
 
 
 def test_incremental_goes_on_merging_while_the_watermark_is_held(planned):
