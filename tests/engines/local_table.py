@@ -96,6 +96,7 @@ class Table:
         self.lake, self.name = lake, name
         self.engine = LocalEngine(LocalSettings(lake=str(lake), memory_mb=256))
         self.columns = tuple(column(n, k) for n, k in columns.items())
+        self.comment: str | None = None
         self.seq = 0
         self.destination = self.open()
 
@@ -110,7 +111,7 @@ class Table:
 
     @property
     def source(self) -> SourceTable:
-        return SourceTable(Relation("public", self.name), self.columns)
+        return SourceTable(Relation("public", self.name), self.columns, comment=self.comment)
 
     def record(self, step: int = 1, uid: UUID = UID) -> CommitRecord:
         self.seq += 1
