@@ -27,7 +27,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from dataloader_core.errors import ConfigurationError, DataLoaderError, SecretError, UnknownNameError
 from dataloader_core.interfaces.secrets import SecretBackend
 from dataloader_core.plugins.manager import Registry
-from dataloader_core.redaction import redact, remember
+from dataloader_core.redaction import install_redaction, redact, remember
 from dataloader_core.settings import Settings, is_secret, mask_url
 from dataloader_core.table import SourceConfig
 
@@ -97,6 +97,8 @@ class Resolver:
                 f"The secret backend {backend.name!r} failed on {name!r} with {type(e).__name__}.",
                 cure="See that the backend can be reached and that this program may use it.",
             ) from None
+        # From now on this process holds a secret, so its logs are cleaned, whoever writes them.
+        install_redaction()
         remember(secret)
         return secret
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Final
 from urllib.parse import quote
 
+from dataloader_core.embedded.leftovers import clear_stale_pid_file, lines_of, stop_left_over
 from dataloader_core.errors import ConfigurationError, ControlUnavailableError, MissingDriverError
 
 SUPERUSER: Final = "postgres"
@@ -177,8 +178,9 @@ class Cluster:
             if said is None:
                 return
             self.stop()
-            # Processes of a server that was killed hold its shared memory for a moment.
-            if "shared memory block" not in said or time.monotonic() > deadline:
+            # Processes of a server that was killed hold its shared memory, or its pid file, for a moment.
+            held = "shared memory block" in said or ("postmaster.pid" in said and clear_stale_pid_file(self.data))
+            if not held or time.monotonic() > deadline:
                 raise ControlUnavailableError(f"The embedded PostgreSQL in {self.data} did not start: {said}")
             time.sleep(0.2)
 
@@ -210,44 +212,13 @@ class Cluster:
         assert self.process is not None
         state = self.data / "postmaster.pid"
         while time.monotonic() < deadline:
-            lines = _lines(state)
+            lines = lines_of(state)
             if self.process.poll() is not None:
                 return _last_lines(self.log.read_bytes() if self.log else b"") or "it ended at once"
             if len(lines) > 7 and lines[0] == str(self.process.pid) and lines[7].strip() == "ready":
                 return None
             time.sleep(0.02)
         return f"no answer within {START_SECONDS:.0f} s"
-
-
-def stop_left_over(data: Path) -> None:
-    """Stop the server of this data directory whose keeper is gone. PostgreSQL itself clears stale pid files."""
-    lines = _lines(data / "postmaster.pid")
-    if len(lines) < 2 or not lines[0].isdecimal() or not _serves(int(lines[0]), data):
-        return
-    pid = int(lines[0])
-    for how, seconds in ((signal.SIGINT, STOP_SECONDS), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0)):
-        try:
-            os.kill(pid, how)
-        except ProcessLookupError:
-            return
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if not _serves(pid, data):
-                return
-            time.sleep(0.05)
-
-
-def _serves(pid: int, data: Path) -> bool:
-    """Whether the process is a server of this data directory: process numbers are used again."""
-    if sys.platform == "linux":
-        try:
-            command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
-        except OSError:
-            return False
-    else:
-        asked = subprocess.run(["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False)
-        command = asked.stdout
-    return "postgres" in command and str(data) in command
 
 
 def _conf(settings: Mapping[str, str]) -> dict[str, str]:
@@ -266,13 +237,6 @@ def _conf(settings: Mapping[str, str]) -> dict[str, str]:
 def _environment() -> dict[str, str]:
     """Nothing of the caller's but paths: no secret, no PG* variable, no locale."""
     return {"LC_ALL": "C", **{name: os.environ[name] for name in _INHERITED if name in os.environ}}
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except (FileNotFoundError, NotADirectoryError):
-        return []
 
 
 def _last_lines(output: bytes, count: int = 4) -> str:

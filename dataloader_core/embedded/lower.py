@@ -19,6 +19,8 @@ from typing import Final
 
 PR_SET_PDEATHSIG: Final = 1
 PR_SET_KEEPCAPS: Final = 8
+PR_SET_SECUREBITS: Final = 28
+SECBIT_NO_SETUID_FIXUP: Final = 4
 PR_CAP_AMBIENT: Final = 47
 PR_CAP_AMBIENT_RAISE: Final = 2
 CAP_DAC_READ_SEARCH: Final = 2
@@ -40,6 +42,8 @@ def main(argv: list[str]) -> None:
     if os.geteuid() != uid:
         if libc and search:
             libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)
+            # Otherwise access(2), by which PostgreSQL finds its own programs, ignores the capability.
+            libc.prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0)
         os.setgroups([])
         os.setgid(gid)
         os.setuid(uid)

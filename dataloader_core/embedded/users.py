@@ -90,6 +90,8 @@ def init_embedded(folder: Path, name: str = CONTROL, settings: Mapping[str, str]
     """
     if not folder.is_dir():
         raise ConfigurationError(f"{folder} is no folder.", cure="Create it first.")
+    # First: a folder that promises a database which cannot be made helps nobody.
+    programs()
     embedded = EmbeddedFolder(folder.resolve(), name)
     embedded.make()
     if settings and not embedded.settings_file.exists():

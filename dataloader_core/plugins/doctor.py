@@ -15,7 +15,7 @@ from dataloader_core.embedded.folder import find_folder
 from dataloader_core.errors import DataLoaderError
 from dataloader_core.failpoints import LOG_VARIABLE, POINTS_VARIABLE
 from dataloader_core.interfaces.source import Check
-from dataloader_core.plugins.manager import Kind, PluginOffer, Registry
+from dataloader_core.plugins.manager import Kind, PluginOffer, Registry, default_registry
 from dataloader_core.settings import EMBEDDED, PREFIX, Settings, mask_url, read_settings, variable
 
 _SECRETS: Final = "DATALOADER_SECRET_"
@@ -25,8 +25,9 @@ _REQUIREMENT = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 _EXTRA = re.compile(r"""extra\s*==\s*['"]([^'"]+)['"]""")
 
 
-def examine(registry: Registry, environ: Mapping[str, str] | None = None) -> Sequence[Check]:
+def checks(registry: Registry | None = None, environ: Mapping[str, str] | None = None) -> Sequence[Check]:
     """All checks, in the order in which they should be read. Connects to nothing but the engine's storage."""
+    registry = registry or default_registry()
     environ = os.environ if environ is None else environ
     return [
         *_settings(registry, environ),

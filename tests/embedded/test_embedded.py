@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -89,6 +91,12 @@ def postmaster_pid(folder: Path) -> int:
     return int((EmbeddedFolder(folder.resolve()).home / "data/postmaster.pid").read_text().split()[0])
 
 
+def kill(pid: int) -> None:
+    assert pid > 1, "0 would be all of this test's own processes"
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
 def lives(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -162,7 +170,7 @@ def test_a_killed_keeper_is_replaced_at_the_same_address(project: Path) -> None:
     with psycopg.connect(url) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 1 AS x")
     first, server = keeper_pid(project), postmaster_pid(project)
-    os.kill(first, signal.SIGKILL)
+    kill(first)
     until(lambda: not lives(server))
     until(lambda: keeper_pid(project) not in (0, first) and answers(url))
     with psycopg.connect(url) as connection:
@@ -172,15 +180,15 @@ def test_a_killed_keeper_is_replaced_at_the_same_address(project: Path) -> None:
 def test_a_killed_server_is_started_again(project: Path) -> None:
     url = init_embedded(project)
     server = postmaster_pid(project)
-    os.kill(server, signal.SIGKILL)
+    kill(server)
     until(lambda: answers(url) and postmaster_pid(project) != server)
 
 
 def test_keeper_and_server_killed_together_leave_no_damage(project: Path) -> None:
     url = init_embedded(project)
     keeper, server = keeper_pid(project), postmaster_pid(project)
-    os.kill(keeper, signal.SIGKILL)
-    os.kill(server, signal.SIGKILL)
+    kill(keeper)
+    kill(server)
     until(lambda: keeper_pid(project) not in (0, keeper) and answers(url))
 
 
@@ -190,9 +198,28 @@ def test_a_keeper_killed_without_users_takes_its_server_along(project: Path) -> 
     answer(only)
     keeper, server = keeper_pid(project), postmaster_pid(project)
     end(only)
-    os.kill(keeper, signal.SIGKILL)
+    kill(keeper)
     until(lambda: not lives(server))
     assert answers(init_embedded(project))
+
+
+@pytest.mark.slow
+def test_whoever_is_killed_when_what_was_committed_stays(project: Path) -> None:
+    url = init_embedded(project)
+    with psycopg.connect(url) as connection:
+        connection.execute("CREATE TABLE marks (n int PRIMARY KEY)")
+    chance = random.Random(1)
+    for n in range(12):
+        until(lambda: answers(url) and keeper_pid(project) != 0, 30)
+        with psycopg.connect(url) as connection:
+            connection.execute("INSERT INTO marks VALUES (%s)", [n])
+        both = [keeper_pid(project), postmaster_pid(project)]
+        for pid in chance.choice([both, both[:1], both[1:]]):
+            kill(pid)
+        time.sleep(chance.random() / 2)
+    until(lambda: answers(url), 30)
+    with psycopg.connect(url) as connection:
+        assert connection.execute("SELECT array_agg(n ORDER BY n) FROM marks").fetchone() == (list(range(12)),)
 
 
 @pytest.mark.slow
@@ -213,6 +240,24 @@ def test_it_stays_while_somebody_uses_it(project: Path) -> None:
     assert lives(postmaster_pid(project))
     end(other)
     assert stop(project) is True
+
+
+def test_a_pid_file_whose_number_was_given_to_another_process_is_no_obstacle(project: Path) -> None:
+    init_embedded(project)
+    assert stop(project)
+    data = EmbeddedFolder(project.resolve()).home / "data"
+    owner = data.stat()
+    who = (str(owner.st_uid), str(owner.st_gid), str(os.getpid()), "0")
+    other = subprocess.Popen([sys.executable, "-P", lower.__file__, *who, "/bin/sleep", "60"])
+    until(lambda: b"sleep" in Path(f"/proc/{other.pid}/cmdline").read_bytes()[:12])
+    try:
+        (data / "postmaster.pid").write_text(f"{other.pid}\n{data}\n1700000000\n5432\n\n\n0 0\nready\n")
+        shutil.chown(data / "postmaster.pid", owner.st_uid)
+        assert answers(init_embedded(project))
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
 
 
 def test_a_starter_killed_on_the_way_does_not_block_the_next(project: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dataloader_core.interfaces.source import Check
-from dataloader_core.plugins.doctor import examine
+from dataloader_core.plugins import doctor
 from dataloader_core.plugins.manager import Registry
 from tests.plugins.vault import backend
 
@@ -18,7 +18,7 @@ BUILT_IN = [*entry_points(group="dataloader.plugins")]
 
 
 def checks(environ: Mapping[str, str], *more: EntryPoint) -> dict[str, Check]:
-    return {check.name: check for check in examine(Registry([*BUILT_IN, *more]), environ)}
+    return {check.name: check for check in doctor.checks(Registry([*BUILT_IN, *more]), environ)}
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_a_broken_plugin_is_shown_with_package_version_and_cause(deployment: dic
 def test_a_name_offered_twice_is_shown(deployment: dict[str, str], plugin: Write) -> None:
     check = checks(deployment, plugin("mine", backend("env")))["secret backend env"]
     assert check.ok  # the last offer of the name loads
-    listed = [c for c in examine(Registry([*BUILT_IN, plugin("again", backend("env"))]), deployment) if not c.ok]
+    listed = [c for c in doctor.checks(Registry([*BUILT_IN, plugin("again", backend("env"))]), deployment) if not c.ok]
     assert [c.name for c in listed] == ["secret backend env"]
     assert "dataloader-core" in listed[0].detail
     assert "dataloader-again 1.2" in listed[0].detail
