@@ -16,6 +16,7 @@ import pytest
 from reading import WAYS, connect, load, nothing, read_of, run, write
 
 from dataloader_core.errors import (
+    DestinationUnavailableError,
     LoadCancelledError,
     SourceRefusedError,
     SourceUnavailableError,
@@ -390,9 +391,7 @@ def test_a_lost_snapshot_is_a_passing_fault(big: str) -> None:
             snapshot.unrepresentable(read, None)
 
 
-def test_a_full_disk_is_said_to_be_one(big: str) -> None:
-    from dataloader_core.errors import DestinationUnavailableError
-
+def test_a_folder_that_cannot_be_written_is_not_the_sources_fault(big: str) -> None:
     with connect(big) as session, session.snapshot() as snapshot:
         options = ParquetOptions(Path("/nonexistent/folder"), "part-")
         with pytest.raises(DestinationUnavailableError, match="could not be written"):
