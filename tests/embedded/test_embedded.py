@@ -209,7 +209,7 @@ def test_whoever_is_killed_when_what_was_committed_stays(project: Path) -> None:
     with psycopg.connect(url) as connection:
         connection.execute("CREATE TABLE marks (n int PRIMARY KEY)")
     chance = random.Random(1)
-    for n in range(12):
+    for n in range(8):
         until(lambda: answers(url) and keeper_pid(project) != 0, 30)
         with psycopg.connect(url) as connection:
             connection.execute("INSERT INTO marks VALUES (%s)", [n])
@@ -219,7 +219,7 @@ def test_whoever_is_killed_when_what_was_committed_stays(project: Path) -> None:
         time.sleep(chance.random() / 2)
     until(lambda: answers(url), 30)
     with psycopg.connect(url) as connection:
-        assert connection.execute("SELECT array_agg(n ORDER BY n) FROM marks").fetchone() == (list(range(12)),)
+        assert connection.execute("SELECT array_agg(n ORDER BY n) FROM marks").fetchone() == (list(range(8)),)
 
 
 @pytest.mark.slow
