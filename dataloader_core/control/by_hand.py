@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from dataloader_core.control import due
-from dataloader_core.control.claims import Pick, claim_picks
+from dataloader_core.control.claims import Pick, claim_picks, unknown_table
 from dataloader_core.control.pool import Connection, Pool
 from dataloader_core.control.records import Claim, Holder
-from dataloader_core.errors import ConfigurationError, IllegalChangeError, UnknownNameError
+from dataloader_core.errors import ConfigurationError, IllegalChangeError
 from dataloader_core.failpoints import hit
 
 _LOCK_SOURCE: Final = """
@@ -63,13 +63,3 @@ def claim_by_hand(
     if failures:
         raise ConfigurationError(f"{control_key} cannot be claimed: {failures[0].reason}")
     return claims[0]
-
-
-def unknown_table(connection: Connection, control_key: str) -> UnknownNameError:
-    """The error for a control key that no row has; lists those that come near."""
-    rows = connection.execute(
-        "SELECT control_key FROM control.table_control ORDER BY control_key ILIKE '%%' || %s || '%%' DESC,"
-        " control_key LIMIT 30",
-        (control_key.rpartition(".")[2].strip('"'),),
-    ).fetchall()
-    return UnknownNameError("table", control_key, [row["control_key"] for row in rows])

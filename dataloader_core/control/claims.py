@@ -13,9 +13,10 @@ from psycopg.types.json import Jsonb
 
 from dataloader_core.control import due
 from dataloader_core.control.pool import Connection, Pool
+from dataloader_core.control.processes import this_process
 from dataloader_core.control.reading import CLAIM_ROW, holder_json, read_claim
 from dataloader_core.control.records import Claim, ClaimFailure, Holder, TickResult
-from dataloader_core.errors import DataLoaderError
+from dataloader_core.errors import DataLoaderError, UnknownNameError
 from dataloader_core.failpoints import hit
 
 CheckRow = Callable[[Claim], str | None]
@@ -198,6 +199,35 @@ def claims_of(pool: Pool, load_ids: Sequence[uuid.UUID]) -> Sequence[Claim]:
         ).fetchall()
     found = {row["load_id"]: read_claim(row) for row in rows}
     return [found[load_id] for load_id in load_ids if load_id in found]
+
+
+def peek(pool: Pool, control_key: str) -> Claim:
+    """See :meth:`dataloader_core.control.database.ControlDatabase.peek`."""
+    with pool.transaction() as connection:
+        row = connection.execute(CLAIM_ROW + "WHERE t.control_key = %s", (control_key,)).fetchone()
+        if row is None:
+            raise unknown_table(connection, control_key)
+    as_claimed = {
+        "load_seq": row["load_seq"] + 1,
+        "load_id": uuid.uuid4(),
+        "history_id": 0,
+        "claim_holder": holder_json(this_process("hand")),
+        "claim_fingerprint": row["fingerprint"],
+        "claim_previous_closed": row["claim_closed"],
+        "claim_load_full": row["load_full"],
+        "claim_load_full_orders": row["load_full_orders"],
+    }
+    return read_claim({**row, **as_claimed})
+
+
+def unknown_table(connection: Connection, control_key: str) -> UnknownNameError:
+    """The error for a control key that no row has; lists those that come near."""
+    rows = connection.execute(
+        "SELECT control_key FROM control.table_control ORDER BY control_key ILIKE '%%' || %s || '%%' DESC,"
+        " control_key LIMIT 30",
+        (control_key.rpartition(".")[2].strip('"'),),
+    ).fetchall()
+    return UnknownNameError("table", control_key, [row["control_key"] for row in rows])
 
 
 def attach_run(pool: Pool, load_ids: Sequence[uuid.UUID], run_id: str, run_url: str | None) -> None:

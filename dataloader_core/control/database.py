@@ -51,6 +51,12 @@ class ControlDatabase:
         self._connections = Pool(url, application_name=application_name, size=pool_size)
         self._schema_is_right = False
 
+    def __enter__(self) -> ControlDatabase:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         self._connections.close()
 
@@ -146,7 +152,7 @@ class ControlDatabase:
         Raises:
             UnknownNameError: no such table.
         """
-        raise NotImplementedError
+        return claims.peek(self._pool, control_key)
 
     def claims(self, load_ids: Sequence[UUID]) -> Sequence[Claim]:
         """The claims of these loads that still stand, in the order given."""
@@ -196,7 +202,7 @@ class ControlDatabase:
 
     def store_backfill(self, claim: Claim, backfill: Backfill) -> Claim:
         """A backfill begins: its boundaries and watermark, before the first chunk; the claim as it is then."""
-        raise NotImplementedError
+        return outcomes.store_backfill(self._pool, claim, backfill)
 
     def record_commit(self, claim: Claim, record: CommitRecord, *, rows: int, bytes: int) -> Claim:
         """A step that is not the last has committed (a chunk); the claim as it is then."""

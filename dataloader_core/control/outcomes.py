@@ -78,6 +78,14 @@ def record_recovery(
     return recovered
 
 
+def store_backfill(pool: Pool, claim: Claim, backfill: Backfill) -> Claim:
+    """See :meth:`dataloader_core.control.database.ControlDatabase.store_backfill`."""
+    with pool.transaction() as connection:
+        if _unchanged(locked(connection, claim, ("In Progress",)), claim):
+            update(connection, claim, {"incremental_value": None, "backfill_cursor": Jsonb(backfill.to_json())})
+    return replace(claim, watermark=None, backfill=backfill)
+
+
 def record_commit(pool: Pool, claim: Claim, record: CommitRecord, *, rows: int, bytes: int) -> Claim:
     """See :meth:`dataloader_core.control.database.ControlDatabase.record_commit`."""
     hit("control.before_record_commit")

@@ -32,6 +32,7 @@ POINTS = (
 )
 LIMIT_SECONDS = 60.0
 
+os.environ["CHAOS_PRELOAD"] = "1"
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["tests.chaos.worker"])
 
