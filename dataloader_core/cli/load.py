@@ -11,7 +11,7 @@ import typer
 from dataloader_core.cli.command import command
 from dataloader_core.cli.exit_codes import ExitCode
 from dataloader_core.cli.render import Output
-from dataloader_core.errors import IllegalChangeError
+from dataloader_core.errors import ConfigurationError, IllegalChangeError
 
 if TYPE_CHECKING:
     from dataloader_core.app import App
@@ -79,7 +79,10 @@ def _run(out: Output, app: App, loads: Loads, keys: Sequence[str], full: bool) -
             told = False
         elif waiting:
             if not told:
-                out.note(f"Waiting: the source is at its limit of loads ({', '.join(waiting)}).", style="yellow")
+                out.note(
+                    f"Waiting for a place at the source (its limit of loads, or a backfill): {', '.join(waiting)}",
+                    style="yellow",
+                )
                 told = True
             loads.cancelled.wait(POLL_SECONDS)
     run.not_started = waiting
@@ -94,7 +97,7 @@ def _claim(out: Output, app: App, run: _Run, waiting: Sequence[str], full: bool)
     for key in waiting:
         try:
             claim = app.control.claim_by_hand(key, holder, full=full)
-        except IllegalChangeError as error:
+        except (IllegalChangeError, ConfigurationError) as error:
             run.refused[key] = str(error)
             out.note(f"Refused {key}: {error}", style="yellow")
             continue
