@@ -58,7 +58,7 @@ def _encoding(session: PostgresSession) -> Check:
         False,
         "SQL_ASCII: the database does not know the encoding of its texts; bytes that are not UTF-8 are refused",
         "Where you know it, convert such columns in a `query`, for instance from LATIN1: "
-        "convert_from(convert(textsend(col), 'LATIN1', 'UTF8'), 'SQL_ASCII').",
+        "convert_from(convert(convert_to(col, 'SQL_ASCII'), 'LATIN1', 'UTF8'), 'SQL_ASCII').",
     )
 
 

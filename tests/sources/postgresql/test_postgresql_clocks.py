@@ -1,0 +1,113 @@
+"""Which expressions and triggers are the server's clock, and in whose time zone."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from dataloader_sources.postgresql.clocks import Clock, as_type, read_clock
+from dataloader_sources.postgresql.triggers import Effect, Trigger, effect_on
+
+SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("expression", "clock"),
+    [
+        ("now()", Clock("instant")),
+        ("pg_catalog.now()", Clock("instant")),
+        ("CURRENT_TIMESTAMP", Clock("instant")),
+        ("CURRENT_TIMESTAMP(0)", Clock("instant", tick=SECOND)),
+        ("clock_timestamp()", Clock("instant")),
+        ("(statement_timestamp())::timestamp(0) with time zone", Clock("instant", tick=SECOND)),
+        ("(now() AT TIME ZONE 'UTC'::text)", Clock("wall", "UTC")),
+        ("timezone('Europe/Berlin'::text, now())", Clock("wall", "Europe/Berlin")),
+        ("now() at time zone 'utc'", Clock("wall", "utc")),
+        ("((now() AT TIME ZONE 'UTC'::text))::date", Clock("wall", "UTC", DAY)),
+        ("cast(now() at time zone 'UTC' as timestamp(3))", Clock("wall", "UTC", timedelta(milliseconds=1))),
+        ("LOCALTIMESTAMP", Clock("wall", by_session=True)),
+        ("CURRENT_DATE", Clock("wall", tick=DAY, by_session=True)),
+        ("now()::date", Clock("wall", tick=DAY, by_session=True)),
+        ("(now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'", Clock("instant", "UTC", by_session=True)),
+    ],
+)
+def test_an_expression_of_the_clock_is_read(expression: str, clock: Clock) -> None:
+    assert read_clock(expression) == clock
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "'2020-01-01'::date",
+        "now() - interval '1 hour'",
+        "date_trunc('day', now())",
+        "'now'::timestamptz",
+        "my.now()",
+        "now() + x",
+        "coalesce(new.at, now())",
+        "timezone('UTC', now()) - foo()",
+        "now() AT TIME ZONE zone",
+        "",
+    ],
+)
+def test_anything_else_is_no_clock(expression: str) -> None:
+    assert read_clock(expression) is None
+
+
+def test_assigning_an_instant_to_a_wall_clock_follows_the_session() -> None:
+    assert as_type(Clock("instant"), "timestamp without time zone") == Clock("wall", by_session=True)
+    assert as_type(Clock("wall", "UTC"), "timestamp with time zone") == Clock("instant", "UTC", by_session=True)
+    assert as_type(Clock("instant"), "timestamp(0) with time zone") == Clock("instant", tick=SECOND)
+    assert as_type(Clock("instant"), "text") is None
+
+
+def effect(body: str, column: str = "at") -> Effect:
+    return effect_on(Trigger("t", 23, False, "f", "plpgsql", body), column)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "BEGIN NEW.at := now(); RETURN NEW; END",
+        "begin new.at = now(); return new; end;",
+        'DECLARE x int; BEGIN -- NEW.at := 1;\n x := 1; NEW."at" := clock_timestamp(); RETURN NEW; END',
+    ],
+)
+def test_a_trigger_that_always_stamps_is_recognized(body: str) -> None:
+    assert effect(body) == Effect(clocks=(Clock("instant"),), always=True)
+
+
+def test_a_trigger_that_stamps_only_sometimes_is_no_proof_alone() -> None:
+    found = effect("BEGIN IF TG_OP = 'UPDATE' THEN NEW.at := now(); END IF; RETURN NEW; END")
+    assert found.clocks
+    assert not found.always
+    assert not effect("BEGIN IF pg_trigger_depth() > 1 THEN RETURN NEW; END IF; NEW.at = now(); RETURN NEW; END").always
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "BEGIN NEW.at := NEW.client_time; RETURN NEW; END",
+        "BEGIN NEW.at := coalesce(NEW.at, now()); RETURN NEW; END",
+        "BEGIN NEW.at := now(); IF x THEN NEW.at := '2020-01-01'; END IF; RETURN NEW; END",
+        "BEGIN NEW := json_populate_record(NEW, x); RETURN NEW; END",
+        "BEGIN SELECT * INTO NEW FROM other; RETURN NEW; END",
+        "BEGIN SELECT a INTO NEW.at FROM other; RETURN NEW; END",
+        "BEGIN NEW.at := 'open; END",
+    ],
+)
+def test_a_trigger_that_may_set_something_else_is_no_proof(body: str) -> None:
+    assert effect(body).unknown
+
+
+def test_a_trigger_for_other_columns_does_not_matter() -> None:
+    assert not effect("BEGIN NEW.other := 5; NEW.attic := 1; RETURN NEW; END").touches
+    assert not effect("BEGIN IF NEW.at = OLD.at THEN NEW.x := 1; END IF; RETURN NEW; END").touches
+
+
+def test_a_language_that_cannot_be_read_may_do_anything_except_the_known_functions() -> None:
+    assert effect_on(Trigger("t", 23, False, "f", "plpython3u", "pass"), "at").unknown
+    moddatetime = Trigger("t", 19, False, "moddatetime", "c", "moddatetime", ("at",))
+    assert effect_on(moddatetime, "at").always
+    assert not effect_on(moddatetime, "other").touches
