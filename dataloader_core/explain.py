@@ -66,6 +66,7 @@ class Explanation:
     load_full: bool
     watermark: str | None
     notes: tuple[str, ...]
+    reasons: tuple[str, ...]
     steps: tuple[ExplainedStep, ...]
     becomes: str | None
 
@@ -119,6 +120,7 @@ def explain(
         load_full=plan.load_full,
         watermark=state.watermark,
         notes=plan.notes,
+        reasons=plan.reasons,
         steps=steps,
         becomes=plan.becomes,
     )
@@ -218,7 +220,7 @@ def _lines(e: Explanation) -> list[str]:
     if e.engine:
         lines.append(f"  by the engine {e.engine}")
     lines.append(f"  watermark now: {e.watermark or 'none'}")
-    lines += [f"  * {note}" for note in e.notes]
+    lines += [f"  * {text}" for text in (*e.reasons, *e.notes)]
     if not e.steps:
         lines.append("Nothing would be read or written.")
     hidden = max(len(e.steps) - SHOWN_STEPS - 1, 0)

@@ -335,7 +335,8 @@ class LoadPlan:
 
     Attributes:
         steps: In order; each is one commit. Empty: there is nothing to do (``notes`` say why), the load succeeds.
-        notes: Bounds, cap and refusals avoided, each with its reason, for people.
+        notes: What people should know after the load as well: what was left, kept or limited, with its cure.
+        reasons: Why bounds, cap and chunks are what they are; for ``dataloader plan`` only.
         becomes: A strategy that the control row gets when the last step has committed.
         load_full: This load carries the one-time order.
     """
@@ -345,3 +346,4 @@ class LoadPlan:
     notes: tuple[str, ...] = ()
     becomes: str | None = None
     load_full: bool = False
+    reasons: tuple[str, ...] = ()

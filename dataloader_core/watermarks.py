@@ -184,13 +184,13 @@ def _misfit(field: str, text: str, type: ColumnType) -> str | None:
     return None
 
 
-def cursor_notes(given: PlanInput, cursor: Cursor, limit: Limit, *, reads_nulls: bool) -> Sequence[str]:
-    """What people should know of the cursor: NULLs, ties with the future, a lookback.
+def cursor_notes(given: PlanInput, cursor: Cursor, limit: Limit, *, reads_nulls: bool) -> tuple[str, ...]:
+    """What people should know of the cursor: it is held, it can be NULL, it lies too high.
 
     ``reads_nulls``: a full reload of this strategy does read rows without a value.
     """
-    notes = [limit.note]
-    name, table = cursor.column.name, given.table
+    notes = [limit.note] if limit.value is None else []
+    name = cursor.column.name
     if cursor.column.nullable:
         when = "only by a load_full" if reads_nulls else "never"
         notes.append(
@@ -202,6 +202,12 @@ def cursor_notes(given: PlanInput, cursor: Cursor, limit: Limit, *, reads_nulls:
             f"The watermark {cursor.last} lies above {limit.value}: nothing below it is read. Where it was set too "
             "high, set incremental_value anew or order load_full."
         )
+    return tuple(notes)
+
+
+def cursor_reasons(given: PlanInput, cursor: Cursor, limit: Limit) -> tuple[str, ...]:
+    """Why the load starts where it does, and how far its watermark may move."""
+    reasons = [] if limit.value is None else [limit.note]
     if cursor.last is not None and cursor.start != cursor.last:
-        notes.append(f"Reads again from {cursor.start}: incremental_lookback {table.incremental_lookback}.")
-    return notes
+        reasons.append(f"Reads again from {cursor.start}: incremental_lookback {given.table.incremental_lookback}.")
+    return tuple(reasons)

@@ -26,6 +26,7 @@ from dataloader_core.watermarks import (
     cursor_column,
     cursor_notes,
     cursor_of,
+    cursor_reasons,
     limit_of,
     rule_of,
 )
@@ -68,7 +69,8 @@ class AppendOnly(LoadStrategy):
         label = " and ".join(f"{c.column} {c.op} {c.value}" for c in where)
         write = Replace() if cursor.reads_everything else Append()
         step = Step(read_all(given, where), write, rule_of(given, cursor, limit), label, loss_of(given))
-        return LoadPlan(self.name, (step,), notes, load_full=given.state.load_full)
+        reasons = cursor_reasons(given, cursor, limit)
+        return LoadPlan(self.name, (step,), notes, load_full=given.state.load_full, reasons=reasons)
 
     def _bounds(self, given: PlanInput, facts: Facts) -> tuple[Cursor, Limit]:
         cursor = cursor_of(given, lookback=False)
@@ -84,7 +86,7 @@ def _left(cursor: Cursor, limit: Limit) -> tuple[Comparison, ...]:
 
 def _left_note(cursor: Cursor, limit: Limit, facts: Facts) -> Sequence[str]:
     count = facts.count(_left(cursor, limit))
-    return (f"{count} rows lie above it and are left for the next load.",) if count else ()
+    return (f"{count} rows lie above the cap and are left for the next load.",) if count else ()
 
 
 @hookimpl

@@ -11,7 +11,15 @@ from dataloader_core.plan import CapQuestion, CountQuestion, Facts, LoadPlan, Qu
 from dataloader_core.planning import missing_keys
 from dataloader_core.plugins import StrategyRecord, hookimpl
 from dataloader_core.reads import loss_of, read_all
-from dataloader_core.watermarks import check_cursor, cursor_column, cursor_notes, cursor_of, limit_of, rule_of
+from dataloader_core.watermarks import (
+    check_cursor,
+    cursor_column,
+    cursor_notes,
+    cursor_of,
+    cursor_reasons,
+    limit_of,
+    rule_of,
+)
 from dataloader_strategies.incremental import Incremental
 
 
@@ -56,7 +64,8 @@ class CheckAndLoad(LoadStrategy):
             plan = Incremental().plan(given, facts)
             return replace(plan, strategy=self.name, notes=(f"{counted}.", *plan.notes))
         step = Step(read_all(given), Replace(), rule_of(given, cursor, limit), "everything", loss_of(given))
-        return LoadPlan(self.name, (step,), (f"{counted}.", *cursor_notes(given, cursor, limit, reads_nulls=True)))
+        notes = (f"{counted}.", *cursor_notes(given, cursor, limit, reads_nulls=True))
+        return LoadPlan(self.name, (step,), notes, reasons=cursor_reasons(given, cursor, limit))
 
 
 def _reloads_all(given: PlanInput) -> bool:

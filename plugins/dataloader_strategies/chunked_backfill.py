@@ -95,16 +95,15 @@ class ChunkedBackfill(LoadStrategy):
         return (CapQuestion(cursor_column(given).name), bounds) if _then(given).needs_watermark else (bounds,)
 
     def plan(self, given: PlanInput, facts: Facts) -> LoadPlan:
-        if _resumes(given):
-            assert given.state.backfill is not None
-            progress = given.state.backfill
-            notes = [f"Goes on after chunk {progress.done} of {progress.chunks}."]
-            if progress.then != _options(given).then:
-                notes.append(f"It was started for then = {progress.then} and ends so; load_full starts it anew.")
-        else:
-            progress, notes = _start(given, facts)
-        steps = tuple(_Chunks(given, progress).steps())
-        return LoadPlan(self.name, steps, tuple(notes), becomes=progress.then, load_full=given.state.load_full)
+        progress, notes, reasons = _resume(given) if _resumes(given) else _start(given, facts)
+        return LoadPlan(
+            self.name,
+            tuple(_Chunks(given, progress).steps()),
+            tuple(notes),
+            becomes=progress.then,
+            load_full=given.state.load_full,
+            reasons=tuple(reasons),
+        )
 
 
 @dataclass(frozen=True)
@@ -162,9 +161,22 @@ class _Chunks:
         return FixedWatermark(Value(cursor_column(self.given).type, self.progress.watermark))
 
 
-def _start(given: PlanInput, facts: Facts) -> tuple[Backfill, list[str]]:
+Beginning = tuple[Backfill, list[str], list[str]]
+"""The progress to go on from, notes, and reasons."""
+
+
+def _resume(given: PlanInput) -> Beginning:
+    progress = given.state.backfill
+    assert progress is not None
+    notes = [f"Goes on after chunk {progress.done} of {progress.chunks}."]
+    if progress.then != _options(given).then:
+        notes.append(f"It was started for then = {progress.then} and ends so; load_full starts it anew.")
+    return progress, notes, []
+
+
+def _start(given: PlanInput, facts: Facts) -> Beginning:
     options, column = _options(given), _chunk_column(given)
-    watermark, notes = _fixed_watermark(given, facts) if _then(given).needs_watermark else (None, [])
+    watermark, reasons = _fixed_watermark(given, facts) if _then(given).needs_watermark else (None, [])
     bounds = facts.bounds(column.name)
     low, high = bounds.low, bounds.high
     if high is not None and watermark is not None and _under_cap(given, column):
@@ -185,13 +197,14 @@ def _start(given: PlanInput, facts: Facts) -> tuple[Backfill, list[str]]:
         publish=options.publish,
     )
     about = "unknown" if estimate is None else f"about {estimate}"
-    notes.append(f"{progress.chunks} chunks of {column.name!r}; rows: {about}.")
+    reasons.append(f"{progress.chunks} chunks of {column.name!r}; rows: {about}.")
+    notes = []
     if options.publish == "as_loaded" and given.state.has_rows and progress.chunks > 1:
         notes.append(
             "The first chunk overwrites the table, and max_delete_fraction cannot be checked against a chunk; "
             "publish = at_end checks it against the whole."
         )
-    return progress, notes
+    return progress, notes, reasons
 
 
 def _fixed_watermark(given: PlanInput, facts: Facts) -> tuple[Value | None, list[str]]:

@@ -8,7 +8,15 @@ from dataloader_core.interfaces.strategy import LoadStrategy, PlanInput
 from dataloader_core.plan import CapQuestion, Facts, LoadPlan, Question, Replace, Step
 from dataloader_core.plugins import StrategyRecord, hookimpl
 from dataloader_core.reads import loss_of, merge_by_keys, read_all
-from dataloader_core.watermarks import check_cursor, cursor_column, cursor_notes, cursor_of, limit_of, rule_of
+from dataloader_core.watermarks import (
+    check_cursor,
+    cursor_column,
+    cursor_notes,
+    cursor_of,
+    cursor_reasons,
+    limit_of,
+    rule_of,
+)
 
 
 class Incremental(LoadStrategy):
@@ -37,8 +45,13 @@ class Incremental(LoadStrategy):
         else:
             label = f"{cursor.column.name} > {cursor.start}"
             step = Step(read_all(given, cursor.newer()), merge_by_keys(given), rule, label, loss)
-        notes = tuple(cursor_notes(given, cursor, limit, reads_nulls=True))
-        return LoadPlan(self.name, (step,), notes, load_full=given.state.load_full)
+        return LoadPlan(
+            self.name,
+            (step,),
+            cursor_notes(given, cursor, limit, reads_nulls=True),
+            load_full=given.state.load_full,
+            reasons=cursor_reasons(given, cursor, limit),
+        )
 
 
 @hookimpl

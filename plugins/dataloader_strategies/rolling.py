@@ -56,14 +56,14 @@ class Rolling(LoadStrategy):
         column = _column(given)
         start = window_start(given, column, facts.clock)
         inside = Comparison(column.name, ">=", start)
-        notes = (f"The window starts at {start}: {given.table.rolling_days} days before today in {_zone(given)}.",)
+        reasons = (f"The window starts at {start}: {given.table.rolling_days} days before today in {_zone(given)}.",)
         label = f"{column.name} >= {start}"
         if given.state.load_full or not given.state.has_rows:
             where = (inside,) if options.delete_outside else ()
             step = Step(read_all(given, where), Replace(), KeepWatermark(), label if where else "everything", loss)
         else:
             step = Step(read_all(given, (inside,)), self._merge(given, column, start), KeepWatermark(), label, loss)
-        return LoadPlan(self.name, (step,), notes, load_full=given.state.load_full)
+        return LoadPlan(self.name, (step,), load_full=given.state.load_full, reasons=reasons)
 
     def _merge(self, given: PlanInput, column: Column, start: Value) -> Merge:
         options = _options(given)

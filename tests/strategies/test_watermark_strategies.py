@@ -38,7 +38,7 @@ def test_incremental_steps_back_by_its_lookback_and_not_its_floor(planned):
     (step,) = plan.steps
     assert step.read.where[0].value == at("2024-06-15 09:30:00+00:00")
     assert step.watermark.floor == at(ELEVEN)
-    assert any("Reads again from" in note for note in plan.notes)
+    assert any("Reads again from" in reason for reason in plan.reasons)
 
 
 @pytest.mark.parametrize("state", [{"watermark": None}, {"watermark": ELEVEN, "load_full": True}])
@@ -79,7 +79,7 @@ def test_append_only_reads_up_to_the_cap_and_says_how_many_it_leaves(planned):
     (step,) = plan.steps
     assert step.read.where == (Comparison("stamp", ">", at(ELEVEN)), Comparison("stamp", "<", CAP.value))
     assert step.write == Append()
-    assert any(note.startswith("4 rows lie above it") for note in plan.notes)
+    assert any(note.startswith("4 rows lie above the cap") for note in plan.notes)
 
 
 def test_append_only_starts_with_everything_up_to_the_cap(planned):
