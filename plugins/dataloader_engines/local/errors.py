@@ -19,6 +19,7 @@ from dataloader_engines.local.commits import NotCommittedError
 
 _FULL = ("no space left", "quota exceeded", "disk full", "(os error 28)")
 _DENIED = ("permission denied", "read-only file system", "accessdenied", "access denied", "forbidden")
+_UNHANDLED = ("unsupported", "max catalog version", "invalid protocol", "schema error", "kernel error: protocol")
 _GONE = ("no such file", "not found", "notfound")
 
 
@@ -40,17 +41,19 @@ def destination_errors(location: str) -> Iterator[None]:
 def _translated(location: str, error: BaseException) -> DestinationError:
     if told := _told(location, error):
         return told
-    if isinstance(error, CommitFailedError):
-        return rival(location)
     if isinstance(error, duckdb.OutOfMemoryException):
         return DestinationRefusedError(
             f"Rows for {location} do not fit into the memory allowed.", cure="Raise DATALOADER_MEMORY_MB."
         )
-    if isinstance(error, DeltaProtocolError):
+    if isinstance(error, DeltaProtocolError) or (
+        isinstance(error, DeltaError) and any(t in str(error).casefold() for t in _UNHANDLED)
+    ):
         return DestinationRefusedError(
             f"{location} uses Delta features that this engine does not handle: {_first_line(error)}.",
             cure="Use the spark engine.",
         )
+    if isinstance(error, CommitFailedError):
+        return rival(location)
     return DestinationUnavailableError(f"{location} cannot be read or written: {_first_line(error)}.")
 
 

@@ -1,7 +1,8 @@
 """Features of a Delta table that this engine must not write to: refused before anything is rewritten.
 
 Protocol versions below 7 imply features that are only *possible*; what counts there is whether a property or a
-column's metadata uses them. From version 7 on the features are listed, and one that is unknown here is refused.
+column's metadata uses them (delta-rs itself refuses version 6 altogether). From version 7 on the features are
+listed, and one that is unknown here is refused.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from deltalake import DeltaTable, Field
 _HARMLESS: Final = frozenset(
     {
         "appendOnly", "invariants", "checkConstraints", "changeDataFeed", "generatedColumns", "columnMapping",
-        "identityColumns", "timestampNtz", "deletionVectors", "variantType", "vacuumProtocolCheck",
+        "timestampNtz", "deletionVectors", "variantType",
     }
 )  # fmt: skip
 """Listed, these say only that they may be used; the checks below find out whether they are. delta-rs itself lists
 variantType when it changes metadata of a table of version 7; a column of that type is refused by its type."""
+_IDENTITY_VERSION: Final = 6
 
 _PROPERTIES: Final[Mapping[str, tuple[str, str]]] = {
     "delta.enableDeletionVectors": ("deletion vectors", "Set it to false and run REORG TABLE ... APPLY (PURGE)."),
@@ -63,6 +65,8 @@ def find_problems(table: DeltaTable, fields: Iterable[Field]) -> tuple[str, ...]
 def _from_protocol(table: DeltaTable) -> Iterable[str]:
     protocol = table.protocol()
     listed = {*(protocol.reader_features or ()), *(protocol.writer_features or ())}
+    if protocol.min_writer_version == _IDENTITY_VERSION:
+        yield "Its writer version is 6, which means identity columns. Upgrade it to version 7."
     for name in sorted(listed - _HARMLESS):
         yield f"Its protocol has the feature {name}, which is not handled here. Drop it, or use the spark engine."
 
