@@ -188,7 +188,7 @@ class ControlDatabase:
             The claim as it is then.
 
         Raises:
-            IllegalChangeError: somebody changed the row's configuration or watermark meanwhile.
+            RowChangedError: somebody changed the row's configuration or watermark meanwhile.
         """
         return outcomes.record_recovery(self._pool, claim, committed_version, found, apply=apply)
 

@@ -19,7 +19,7 @@ from dataloader_core.control.guard import claim_again, locked, update
 from dataloader_core.control.loads import LOG_LENGTH, MESSAGE_LENGTH
 from dataloader_core.control.pool import Connection, Pool
 from dataloader_core.control.records import Claim, LoadResult
-from dataloader_core.errors import ClaimLostError, IllegalChangeError
+from dataloader_core.errors import ClaimLostError, RowChangedError
 from dataloader_core.failpoints import hit
 from dataloader_core.plan import Backfill
 
@@ -59,8 +59,8 @@ def record_recovery(
         if row["committed_version"] == committed_version != claim.committed_version:
             # The connection broke just behind the commit and the load asks again: it is written already.
             return claim_again(connection, claim)
-        if not _unchanged(row, claim):
-            raise IllegalChangeError(
+        if row["fingerprint"] != claim.fingerprint or (apply and row["watermark_sets"] != claim.watermark_sets):
+            raise RowChangedError(
                 f"{claim.control_key}: somebody changed the row's configuration or watermark while this load looked at "
                 "its destination.",
                 cure="The next load goes by the changed row.",
@@ -72,7 +72,10 @@ def record_recovery(
             connection.execute(_RECOVERED, values | {"version": found.data_version, "load_id": found.load_id})
         update(connection, claim, changes)
         _renew(connection, claim)
-        recovered = claim_again(connection, claim)
+        # The counters stay those that the load started with: a value set meanwhile must still be noticed at its end.
+        recovered = replace(claim_again(connection, claim), watermark_sets=claim.watermark_sets)
+        if not apply:
+            recovered = replace(claim, committed_version=committed_version)
         hit("control.before_recovery_commit")
     hit("control.after_recovery")
     return recovered
@@ -195,9 +198,9 @@ def _backfill(record: CommitRecord) -> Backfill | None:
 
 
 def _renew(connection: Connection, claim: Claim) -> None:
-    """What the claim goes by from here on."""
+    """Recovery may have changed the strategy or ended an order: what the claim goes by from here on."""
     connection.execute(
-        "UPDATE control.table_control t SET claim_fingerprint = control.fingerprint(t), claim_load_full = t.load_full,"
-        " claim_load_full_orders = t.load_full_orders WHERE config_id = %s",
+        "UPDATE control.table_control t SET claim_fingerprint = control.fingerprint(t),"
+        " claim_load_full = claim_load_full AND t.load_full WHERE config_id = %s",
         (claim.config_id,),
     )

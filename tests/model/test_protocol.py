@@ -38,6 +38,7 @@ from dataloader_core.errors import (
     DataLoaderError,
     DestinationRefusedError,
     RivalCommitError,
+    RowChangedError,
 )
 from dataloader_core.loading.recovery import WatermarkDisputedError
 from dataloader_core.loading.steps import ReadStep
@@ -138,7 +139,7 @@ class ProtocolMachine(RuleBasedStateMachine):
         flight = data.draw(st.sampled_from(self.flights))
         try:
             self._advance(flight)
-        except (ClaimLostError, RivalCommitError):
+        except (ClaimLostError, RivalCommitError, RowChangedError):
             self._forget(flight)
         except WatermarkDisputedError as refused:
             assert self.strategy == "append_only" or self._was_append_only()
