@@ -92,6 +92,10 @@ class IllegalChangeError(ControlDatabaseError, PermanentError):
     """The control database's own rules forbid the change."""
 
 
+class RowChangedError(ControlDatabaseError, TransientError):
+    """Somebody changed the table's configuration or watermark while a load of it was beginning."""
+
+
 class ClaimLostError(PermanentError):
     """The load no longer holds its claim: a monitor, a person or a newer claim ended it."""
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Final
 
-from dataloader_core.control.by_hand import unknown_table
+from dataloader_core.control.claims import unknown_table
 from dataloader_core.control.pool import Pool
 from dataloader_core.control.reading import read_progress
 from dataloader_core.control.records import HistoryEntry, TableStatus

@@ -7,7 +7,7 @@ from typing import Final
 
 from dataloader_core.control import due
 from dataloader_core.control.claims import Pick, claim_picks, unknown_table
-from dataloader_core.control.pool import Connection, Pool
+from dataloader_core.control.pool import Pool
 from dataloader_core.control.records import Claim, Holder
 from dataloader_core.errors import ConfigurationError, IllegalChangeError
 from dataloader_core.failpoints import hit

@@ -8,7 +8,7 @@ from typing import Any, Final
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from dataloader_core.control.by_hand import unknown_table
+from dataloader_core.control.claims import unknown_table
 from dataloader_core.control.pool import Connection, Pool
 from dataloader_core.control.reading import TABLE_COLUMNS
 from dataloader_core.errors import UnknownNameError

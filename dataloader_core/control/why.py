@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from dataloader_core.control import due
-from dataloader_core.control.by_hand import unknown_table
+from dataloader_core.control.claims import unknown_table
 from dataloader_core.control.pool import Pool
 from dataloader_core.control.records import Why
 

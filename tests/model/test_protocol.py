@@ -144,7 +144,7 @@ class ProtocolMachine(RuleBasedStateMachine):
         except WatermarkDisputedError as refused:
             assert self.strategy == "append_only" or self._was_append_only()
             self._fail(flight, refused)
-        except DestinationRefusedError as refused:
+        except (DestinationRefusedError, RowChangedError) as refused:
             self._fail(flight, refused)
 
     @precondition(lambda self: self.flights)
