@@ -33,7 +33,14 @@ from dataloader_core.values import Value
 from dataloader_core.watermarks import cursor_column, just_below, limit_of
 from dataloader_strategies.append_only import AppendOnly
 from dataloader_strategies.check_and_load import CheckAndLoad
-from dataloader_strategies.chunks import CHUNK_TYPES, MAX_CHUNKS, boundaries, chunk_conditions, number_of_chunks
+from dataloader_strategies.chunks import (
+    CHUNK_TYPES,
+    MAX_CHUNKS,
+    boundaries,
+    chunk_conditions,
+    needs_null_chunk,
+    number_of_chunks,
+)
 from dataloader_strategies.full import Full
 from dataloader_strategies.incremental import Incremental
 from dataloader_strategies.rolling import Rolling
@@ -116,7 +123,7 @@ class _Chunks:
     def steps(self) -> Iterable[Step]:
         progress = self.progress
         column = self.given.source.column(progress.column)
-        conditions = chunk_conditions(progress, column)
+        conditions = chunk_conditions(progress, column, open_end=_open_end(self.given, column))
         for number, where in enumerate(conditions[progress.done :], progress.done + 1):
             yield self._chunk(number, len(conditions), (*where, *self._limit()))
         if progress.publish == "at_end":
@@ -182,14 +189,14 @@ def _start(given: PlanInput, facts: Facts) -> Beginning:
     if high is not None and watermark is not None and _under_cap(given, column):
         high = min(high, watermark)
     estimate = bounds.row_estimate if bounds.row_estimate is not None else given.source.row_estimate
-    cuts: tuple[str, ...] = ()  # nothing to cut: the chunk of NULLs alone, which an empty source answers with no rows
+    cuts: tuple[str, ...] = ()
     if low is not None and high is not None and low <= high:
         count = number_of_chunks(estimate, chunks=options.chunks, chunk_rows=options.chunk_rows)
         cuts = boundaries(low, high, count)
     progress = Backfill(
         column=column.name,
         boundaries=cuts,
-        null_chunk=bounds.has_null or not cuts,
+        null_chunk=needs_null_chunk(cuts, column, has_null=bounds.has_null, open_end=_open_end(given, column)),
         watermark=watermark.text if watermark else None,
         then=options.then,
         done=0,
@@ -271,6 +278,11 @@ def _chunk_column(given: PlanInput) -> Column:
 def _under_cap(given: PlanInput, column: Column) -> bool:
     """Whether rows may leave their chunk, upwards only and over the cap: it is the watermark column itself."""
     return not _stays(given, column) and column.name == given.table.incremental_column
+
+
+def _open_end(given: PlanInput, column: Column) -> bool:
+    """What lies above the end of the watermark column is the increments' to read."""
+    return column.name != given.table.incremental_column
 
 
 def _stays(given: PlanInput, column: Column) -> bool:

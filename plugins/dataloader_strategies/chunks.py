@@ -67,8 +67,24 @@ def _value(type: ColumnType, first: int | Decimal, last: int | Decimal, number: 
     return Value(type, str(key))
 
 
-def chunk_conditions(backfill: Backfill, column: Column) -> Sequence[tuple[Condition, ...]]:
+def needs_null_chunk(cuts: Sequence[str], column: Column, *, has_null: bool, open_end: bool) -> bool:
+    """Whether the NULLs are a chunk of their own; a single chunk without ends has them already.
+
+    Without boundaries it stands for the one chunk that reads everything.
+    """
+    everything = len(cuts) == 2 and bool(column.guards) and open_end
+    return not cuts or (has_null and not everything)
+
+
+def chunk_conditions(backfill: Backfill, column: Column, *, open_end: bool) -> Sequence[tuple[Condition, ...]]:
     """What each chunk reads, in order: [b0, b1), [b1, b2), ... the last one closed, then the NULLs.
+
+    A column with guards may hold what lies outside all bounds (infinity, NaN, a BC date): its first chunk has no
+    lower end and its last none above, so that such a row fails the load or becomes NULL instead of being left out.
+    Without boundaries there is one chunk, everything.
+
+    Args:
+        open_end: False: nothing above the last boundary may be read, whatever the column can hold.
 
     Raises:
         ConfigurationError: the stored boundaries are not of the column's type any more.
@@ -80,9 +96,19 @@ def chunk_conditions(backfill: Backfill, column: Column) -> Sequence[tuple[Condi
             f"The backfill was cut on {column.name!r} while it had another type; it is {column.type} now.",
             cure="Order load_full to start the backfill anew.",
         ) from None
+    if not cuts:
+        return [()]
+    chunks = len(cuts) - 1
+    # One chunk without ends would read the NULLs too, which a chunk of their own reads again.
+    beyond = bool(column.guards) and not (chunks == 1 and backfill.null_chunk)
     ranges: list[tuple[Condition, ...]] = []
     for number, (start, end) in enumerate(pairwise(cuts), 1):
-        closed = number == len(cuts) - 1
-        above = Comparison(column.name, ">=", start)
-        ranges.append((above, Comparison(column.name, "<=" if closed else "<", end)))
+        conditions: list[Condition] = []
+        if number > 1 or not beyond:
+            conditions.append(Comparison(column.name, ">=", start))
+        if number < chunks:
+            conditions.append(Comparison(column.name, "<", end))
+        elif not (open_end and beyond):
+            conditions.append(Comparison(column.name, "<=", end))
+        ranges.append(tuple(conditions))
     return [*ranges, (IsNull(column.name),)] if backfill.null_chunk else ranges

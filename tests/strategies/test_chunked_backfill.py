@@ -27,7 +27,7 @@ from dataloader_core.testing.interpreter import matches
 from dataloader_core.types import BIGINT, TIMESTAMP, ColumnType
 from dataloader_core.values import Value, timestamp_text
 from dataloader_strategies.chunked_backfill import ChunkedBackfill
-from dataloader_strategies.chunks import boundaries, chunk_conditions, number_of_chunks
+from dataloader_strategies.chunks import boundaries, chunk_conditions, needs_null_chunk, number_of_chunks
 
 KEYED: dict[str, Any] = {"primary_key_cols": ("id",), "incremental_column": "stamp"}
 NOON = Cap(Value(TIMESTAMP, "2024-06-15 12:00:00+00:00"), False, True, "no transaction is older")
@@ -260,10 +260,43 @@ def test_every_row_is_in_exactly_one_chunk(name, numbers, chunks):
     values = sorted(Value(type, exact(name, n)) for n in numbers)
     cuts = boundaries(values[0], values[-1], chunks)
     progress = Backfill("c", cuts, True, None, "full", 0, 1)
-    conditions = chunk_conditions(progress, column)
+    conditions = chunk_conditions(progress, column, open_end=True)
     assert len(conditions) == progress.chunks <= chunks + 1
     for text in [*(v.text for v in values), None]:
         assert sum(matches({"c": text}, where, {"c": column}) for where in conditions) == 1
+
+
+@given(
+    low=st.integers(-50, 50),
+    width=st.integers(0, 60),
+    chunks=st.integers(1, 6),
+    has_null=st.booleans(),
+    beyond=st.lists(st.integers(-200, 200), max_size=9),
+)
+def test_what_lies_outside_all_bounds_is_in_exactly_one_chunk_too(low, width, chunks, has_null, beyond):
+    column = Column("c", "c", BIGINT, "c", "numeric", guards=("NaN",))
+    cuts = boundaries(Value(BIGINT, str(low)), Value(BIGINT, str(low + width)), chunks)
+    null_chunk = needs_null_chunk(cuts, column, has_null=has_null, open_end=True)
+    progress = Backfill("c", cuts, null_chunk, None, "full", 0, 1)
+    conditions = chunk_conditions(progress, column, open_end=True)
+    assert len(conditions) == progress.chunks
+    for text in [*map(str, (low, low + width, *beyond)), *([None] if has_null else [])]:
+        assert sum(matches({"c": text}, where, {"c": column}) for where in conditions) == 1
+
+
+def test_a_watermark_column_is_never_read_beyond_its_last_boundary():
+    column = Column("c", "c", BIGINT, "c", "numeric", guards=("NaN",))
+    progress = Backfill("c", ("0", "5", "9"), True, None, "incremental", 0, 1)
+    assert [texts(where) for where in chunk_conditions(progress, column, open_end=False)] == [
+        ["c < 5"],
+        ["c >= 5", "c <= 9"],
+        ["c IS NULL"],
+    ]
+
+
+def test_a_source_with_nothing_to_cut_is_read_whole(planned):
+    (step,) = planned(ChunkedBackfill, bounds=ids(None, None, has_null=True), **KEYED).steps
+    assert step.read.where == ()
 
 
 def test_boundaries_of_38_digits_are_exact():
