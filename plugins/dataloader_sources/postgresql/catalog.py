@@ -43,8 +43,12 @@ SELECT c.oid, n.nspname, c.relname, c.relkind::text, pg_catalog.obj_description(
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f')"""
 
-COLUMNS: Final = """
-SELECT a.attnum, a.attname, a.atttypid, a.atttypmod, a.attnotnull,
+# A NOT NULL that is NOT VALID (PostgreSQL 18) sets attnotnull while older rows may still hold NULL.
+_UNCHECKED: Final = """(SELECT FROM pg_catalog.pg_constraint u
+          WHERE u.conrelid = a.attrelid AND u.contype = 'n' AND NOT u.convalidated AND a.attnum = ANY (u.conkey))"""
+
+COLUMNS: Final = f"""
+SELECT a.attnum, a.attname, a.atttypid, a.atttypmod, a.attnotnull AND NOT EXISTS {_UNCHECKED},
        pg_catalog.col_description(a.attrelid, a.attnum),
        pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'SELECT')
 FROM pg_catalog.pg_attribute a
@@ -68,7 +72,7 @@ FROM chain c JOIN wanted w USING (n) JOIN pg_catalog.pg_type t ON t.oid = c.typi
 JOIN pg_catalog.pg_namespace s ON s.oid = t.typnamespace
 WHERE t.typtype <> 'd' ORDER BY n"""
 
-_KEYS: Final = """
+_KEYS: Final = f"""
 SELECT (SELECT pg_catalog.array_agg(a.attname::text ORDER BY k.place)
         FROM pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place)
         JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
@@ -77,7 +81,7 @@ FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
 WHERE i.indrelid = %s AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
   AND NOT EXISTS (SELECT FROM pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place)
                   JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
-                  WHERE k.place <= i.indnkeyatts AND NOT a.attnotnull)
+                  WHERE k.place <= i.indnkeyatts AND (NOT a.attnotnull OR EXISTS {_UNCHECKED}))
 ORDER BY i.indisprimary DESC, i.indnkeyatts, c.relname"""
 
 _BYTES: Final = """

@@ -63,21 +63,20 @@ def _encoding(session: PostgresSession) -> Check:
 
 
 def _role(session: PostgresSession) -> Check:
-    if not session.in_recovery:
-        return Check("server", True, "a primary")
-    return Check(
-        "server",
-        False,
-        "a standby: it does not show the primary's transactions, so no cap can be proven",
-        "Connect to the primary, or give watermark tables a watermark_delay or an incremental_lookback.",
-    )
+    return Check("server", True, "a standby" if session.in_recovery else "a primary")
 
 
 def _sessions(session: PostgresSession) -> Check:
     """Without the grant a cap is proven only while all sessions of the database are the user's own."""
     user = session.fetch("SELECT current_user::text")[0][0]
-    may = session.fetch("SELECT pg_catalog.pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')")[0][0]
-    hidden = () if session.in_recovery else activity(session).hidden
+    if session.in_recovery:
+        return Check(
+            "caps",
+            False,
+            "a standby does not show the primary's transactions, so no cap is proven",
+            "Connect to the primary, or give watermark tables a watermark_delay or an incremental_lookback.",
+        )
+    may, hidden = session.sees_all, activity(session).hidden
     if may and not hidden:
         return Check("caps", True, "the transactions of all sessions can be seen")
     seen = f" (now those of {', '.join(hidden)})" if hidden else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -62,7 +63,17 @@ def discover(session: PostgresSession, relation: Relation) -> DiscoveredTable:
     facts = table_facts(session, found)
     indexed = {name for (name,) in session.fetch(_INDEXED, (found.oid,))}
     candidates = tuple(sorted(_candidates(session, table, facts, indexed), key=_rank))
+    if session.in_recovery or not session.sees_all:
+        candidates = tuple(replace(c, proven=False, reason=f"{c.reason}; {_unseen(session)}") for c in candidates)
     return DiscoveredTable(table, candidates, _partition_column(table), tuple(_notes(found, table, candidates)))
+
+
+def _unseen(session: PostgresSession) -> str:
+    """Why no cap of this source is proven, whatever stamps the column."""
+    if session.in_recovery:
+        return "not proven at a standby, which does not show the primary's transactions"
+    user = session.dialect.quote(session.settings.user)
+    return f"not proven while sessions of other users cannot be seen: GRANT pg_read_all_stats TO {user}"
 
 
 def _readable(session: PostgresSession, found: Found) -> list[str] | None:

@@ -87,6 +87,11 @@ class PostgresSession(SourceSession):
         return bool(self.fetch("SELECT pg_catalog.pg_is_in_recovery()")[0][0])
 
     @cached_property
+    def sees_all(self) -> bool:
+        """The user may see the transactions of all sessions."""
+        return bool(self.fetch("SELECT pg_catalog.pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')")[0][0])
+
+    @cached_property
     def money_scale(self) -> int:
         """Digits behind the point of a ``money`` value, which the database's ``lc_monetary`` decides."""
         return int(self.fetch("SELECT pg_catalog.scale('0'::money::numeric)")[0][0])

@@ -131,6 +131,15 @@ def test_keys_are_the_primary_key_then_unique_indexes_that_hold_without_nulls(
     assert session.describe(Relation("public", "k"), ["a", "c"]).keys == (("c",),)
 
 
+def test_a_not_null_that_was_never_checked_is_no_promise(session: PostgresSession, admin: psycopg.Connection) -> None:
+    admin.execute("CREATE TABLE u (a int UNIQUE); ALTER TABLE u ADD CONSTRAINT nn NOT NULL a NOT VALID")
+    table = session.describe(Relation("public", "u"))
+    assert table.keys == ()
+    assert table.columns[0].nullable
+    admin.execute("ALTER TABLE u VALIDATE CONSTRAINT nn")
+    assert session.describe(Relation("public", "u")).keys == (("a",),)
+
+
 def test_keys_of_an_inheritance_parent_do_not_count(session: PostgresSession, admin: psycopg.Connection) -> None:
     admin.execute("CREATE TABLE parent (id int PRIMARY KEY); CREATE TABLE child () INHERITS (parent)")
     assert session.describe(Relation("public", "parent")).keys == ()
