@@ -80,23 +80,28 @@ def _look(session: SourceSession, schemas: Sequence[str] | None) -> tuple[list[D
 
 
 def _show(out: Output, proposals: Sequence[Proposal]) -> None:
-    rows = [
-        (
-            p.control_key,
-            p.kind,
-            p.row_estimate,
-            None if p.bytes_estimate is None else size(p.bytes_estimate),
-            p.entry["load_strategy"],
-            p.entry.get("primary_key_cols"),
-            p.entry.get("incremental_column"),
-            p.entry.get("partition_column"),
-            ".".join(str(p.entry[f"destination_table_{part}"]) for part in ("catalog", "schema", "name")),
-            " ".join(p.reasons),
-        )
-        for p in proposals
-    ]
-    out.table(
-        ("table", "kind", "rows", "size", "strategy", "key", "watermark", "cut by", "destination", "because"), rows
+    if not proposals:
+        out.say("Nothing that may be read was found.")
+        return
+    columns = ("table", "kind", "rows", "size", "strategy", "key", "watermark", "cut by", "destination")
+    out.table(columns, [_row(proposal) for proposal in proposals])
+    out.say("\nWhy:")
+    for proposal in proposals:
+        out.say(f"  {proposal.control_key}: {' '.join(proposal.reasons)}")
+
+
+def _row(proposal: Proposal) -> tuple[object, ...]:
+    entry = proposal.entry
+    return (
+        proposal.control_key,
+        proposal.kind,
+        proposal.row_estimate,
+        None if proposal.bytes_estimate is None else size(proposal.bytes_estimate),
+        entry["load_strategy"],
+        entry.get("primary_key_cols"),
+        entry.get("incremental_column"),
+        entry.get("partition_column"),
+        ".".join(str(entry[f"destination_table_{part}"]) for part in ("catalog", "schema", "name")),
     )
 
 

@@ -66,6 +66,8 @@ def load(
             with stopped_by_signals(loads, out):
                 run = _run(out, dataloader, loads, keys, full)
     out.document({"outcomes": run.outcomes, "refused": run.refused, "not_started": run.not_started})
+    done = sum(outcome.status == "Succeeded" for outcome in run.outcomes)
+    out.say(f"{done} of {len(keys)} tables loaded.")
     if run.exit_code:
         raise typer.Exit(run.exit_code)
 

@@ -47,6 +47,9 @@ def run(
             with stopped_by_signals(loads, out):
                 worker.once() if once else worker.forever(interval)
     out.document({"outcomes": worker.outcomes, "failed_rows": worker.failures, "reaped": worker.reaped})
+    if once:
+        done = sum(outcome.status == "Succeeded" for outcome in worker.outcomes)
+        out.say(f"{done} of {len(worker.outcomes) + len(worker.failures)} tables loaded that were due.")
     code = _exit_code(worker, cancelled=loads.cancelled.is_set(), once=once)
     if code:
         raise typer.Exit(code)

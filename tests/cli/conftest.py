@@ -77,7 +77,7 @@ class Deployment:
 
     def _execute(self, url: str, statement: str, parameters: tuple[object, ...]) -> list[tuple[Any, ...]]:
         with psycopg.connect(url, autocommit=True) as connection:
-            cursor = connection.execute(statement, parameters or None)  # type: ignore[call-overload]
+            cursor = connection.execute(statement, parameters or None)
             return cursor.fetchall() if cursor.description else []
 
     def add_source(self, name: str = "crm", *extra: str) -> None:
