@@ -17,10 +17,11 @@ from rich.table import Table
 from dataloader_core.app import App
 from dataloader_core.control.records import HistoryEntry
 from dataloader_core.embedded import stop
+from dataloader_core.embedded.folder import CONTROL
 from examples.demo.command_line import dataloader
 from examples.demo.compare import EXPECTED, Comparison, compare
 from examples.demo.orchestra import make_instance, tick_and_load
-from examples.demo.source import Source, start_source
+from examples.demo.source import SERVER, Source, start_source
 
 FOLDER = Path(__file__).resolve().parents[2] / ".demo"
 TABLES = Path(__file__).with_name("tables.yaml")
@@ -45,7 +46,7 @@ class Demo:
         """All stages; whether every table holds what its strategy promises."""
         self._clean()
         with self._stage("A source: PostgreSQL with the flights of New York in 2013"):
-            source = self._source = start_source(self.folder)
+            source = self._source = start_source(self.folder / "source")
         self._environment()
         with self._stage("The control database, a source, six tables: as anybody would configure them"):
             self._configure(source)
@@ -186,6 +187,6 @@ def _cells(load: HistoryEntry) -> tuple[str, str]:
 
 def stop_servers(folder: Path) -> None:
     """Stop this folder's embedded servers, also those of a demo that was killed."""
-    for name in ("control", "source"):
-        if (folder / ".dataloader" / name).exists():
-            stop(folder, name=name)
+    for root, name in ((folder, CONTROL), (folder / "source", SERVER)):
+        if (root / ".dataloader" / name).exists():
+            stop(root, name=name)

@@ -20,6 +20,8 @@ from dataloader_core.embedded import create_database, init_embedded
 _SQL = Path(__file__).with_name("sql")
 _CHUNK = 1 << 20
 READER = "nyc_reader"
+SERVER = "source"
+"""Name of the embedded server."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,8 @@ def script(name: str) -> bytes:
 
 def start_source(folder: Path) -> Source:
     """Start the source's server and fill its database anew."""
-    server = init_embedded(folder, name="source")
+    folder.mkdir(mode=0o755, exist_ok=True)
+    server = init_embedded(folder, name=SERVER)
     source = Source(create_database(server, "nyc"))
     with psycopg.connect(source.url) as connection:
         connection.execute(script("schema.sql"))
