@@ -139,7 +139,7 @@ class ProtocolMachine(RuleBasedStateMachine):
         flight = data.draw(st.sampled_from(self.flights))
         try:
             self._advance(flight)
-        except (ClaimLostError, RivalCommitError, RowChangedError):
+        except (ClaimLostError, RivalCommitError):
             self._forget(flight)
         except WatermarkDisputedError as refused:
             assert self.strategy == "append_only" or self._was_append_only()
