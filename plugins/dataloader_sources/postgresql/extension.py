@@ -6,6 +6,9 @@ The wheel ``duckdb-extension-postgres-scanner`` carries the signed file, so noth
 
 from __future__ import annotations
 
+import os
+import tempfile
+import threading
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,6 +27,9 @@ _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "allow_unsigned_extensions": False,
 }
 
+_SHARED: dict[int, duckdb.DuckDBPyConnection] = {}
+_SHARING = threading.Lock()
+
 
 def wheel_file(duckdb_version: str) -> Path | None:
     """The extension of this DuckDB version from the wheel; None without the wheel or with another version's."""
@@ -35,16 +41,28 @@ def wheel_file(duckdb_version: str) -> Path | None:
     return None
 
 
-def open_duckdb(spill: Path | None = None) -> duckdb.DuckDBPyConnection:
-    """A DuckDB in memory with the extension loaded. ``spill`` is where it may put what exceeds its memory.
+def duckdb_cursor() -> duckdb.DuckDBPyConnection:
+    """A connection of this process's DuckDB, which has the extension loaded. The caller closes it.
+
+    All reads of a process share one DuckDB: loading the extension checks the signature of the whole file, which takes
+    longer than reading a small table.
 
     Raises:
         ImportError: DuckDB is not installed.
         duckdb.Error: the extension can neither be found nor fetched, or its signature is wrong.
     """
+    with _SHARING:
+        # A forked child must not touch what its parent opened.
+        if os.getpid() not in _SHARED:
+            _SHARED[os.getpid()] = _open_duckdb()
+        return _SHARED[os.getpid()].cursor()
+
+
+def _open_duckdb() -> duckdb.DuckDBPyConnection:
     import duckdb
 
-    connection = duckdb.connect(config=_SETTINGS if spill is None else {**_SETTINGS, "temp_directory": str(spill)})
+    spill = Path(tempfile.gettempdir(), f"dataloader-duckdb-{os.getpid()}")
+    connection = duckdb.connect(config={**_SETTINGS, "temp_directory": str(spill)})
     try:
         file = wheel_file(duckdb.__version__)
         if file is not None:
@@ -62,7 +80,7 @@ def open_duckdb(spill: Path | None = None) -> duckdb.DuckDBPyConnection:
 def extension_problem() -> str | None:
     """Why the extension cannot be used in this process, or None where it can."""
     try:
-        open_duckdb().close()
+        duckdb_cursor().close()
     except ImportError:
         return "DuckDB is not installed: pip install 'dataloader-core[postgresql]'."
     except Exception as error:  # noqa: BLE001  # whatever DuckDB says here is the reason, and ADBC the answer

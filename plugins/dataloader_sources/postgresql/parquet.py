@@ -10,7 +10,6 @@ from pathlib import Path
 
 from dataloader_core.interfaces.source import ParquetFile, ParquetOptions, Progress
 from dataloader_core.plan import Column
-from dataloader_sources.postgresql.extension import open_duckdb
 from dataloader_sources.postgresql.scanner import Reader, ReaderSettings
 
 _TICK = 0.1
@@ -64,20 +63,18 @@ class ParquetCrew:
             ReadFailed: the first failure of a reader; the others were stopped.
             Whatever ``progress`` raises, likewise.
         """
-        threads = min(threads, len(self._open))
-        connection = open_duckdb(spill=self._options.folder / f"{self._options.prefix}.spill")
         try:
-            self._readers = [Reader(connection, number, self._settings) for number in range(threads)]
-            workers = [threading.Thread(target=self._work, args=(reader,), daemon=True) for reader in self._readers]
-            for worker in workers:
-                worker.start()
-            try:
-                self._watch(workers, progress)
-            except BaseException:
-                self._stop(workers)
-                raise
-        finally:
-            connection.close()
+            self._readers = [Reader(self._settings) for _ in range(min(threads, len(self._open)))]
+        except Exception as error:  # noqa: BLE001  # as in a reader
+            raise ReadFailed(None, error) from None
+        workers = [threading.Thread(target=self._work, args=(reader,), daemon=True) for reader in self._readers]
+        for worker in workers:
+            worker.start()
+        try:
+            self._watch(workers, progress)
+        except BaseException:
+            self._stop(workers)
+            raise
         if self._failure is not None:
             raise self._failure
         files = [self._files[number] for number in sorted(self._files)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,9 +14,9 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from dataloader_core.errors import SourceRefusedError
 from dataloader_core.interfaces.source import ParquetFile, ParquetOptions
-from dataloader_core.plan import Column
+from dataloader_core.plan import Column, Read
 from dataloader_core.types import ColumnType
-from dataloader_sources.postgresql.extension import quoted
+from dataloader_sources.postgresql.extension import duckdb_cursor, quoted
 from dataloader_sources.postgresql.statistics import column_stats
 
 if TYPE_CHECKING:
@@ -32,11 +33,26 @@ _WIDENED_BY = {
     "DOUBLE": ("FLOAT",),
 }
 _ROW_GROUP_BYTES = 48 << 20
+_NUMBERS = itertools.count(1)
 _UNCLOSEABLE: list[duckdb.DuckDBPyConnection] = []
 
 
 def duckdb_type(type_: ColumnType) -> str:
     return f"DECIMAL({type_.precision},{type_.scale})" if type_.name == "decimal" else _DUCKDB_TYPES[type_.name]
+
+
+def for_duckdb(read: Read) -> Read:
+    """The read without casts that DuckDB makes for nothing: it takes the padding off ``char(n)`` by itself.
+
+    At the server a cast to text is about a tenth of the cost of a typical row.
+    """
+    return replace(read, columns=tuple(_unpadded(column) for column in read.columns))
+
+
+def _unpadded(column: Column) -> Column:
+    bare = _identifier(column.name)
+    padded = column.native.startswith("character(") and column.projection == f"{bare}::text"
+    return replace(column, projection=bare) if padded else column
 
 
 @dataclass(frozen=True)
@@ -51,7 +67,8 @@ class ReaderSettings:
 def attach(connection: duckdb.DuckDBPyConnection, name: str, conninfo: str) -> None:
     """Attach the source as ``name``. The password travels as a parameter of a secret and stands in no SQL.
 
-    DuckDB repeats connection strings in its errors and in ``duckdb_databases()``.
+    DuckDB repeats connection strings in its errors and in ``duckdb_databases()``. It opens connections when it needs
+    them, so the secret lives as long as the attachment.
     """
     parameters = conninfo_to_dict(conninfo)
     password = parameters.pop("password", None)
@@ -64,6 +81,13 @@ def attach(connection: duckdb.DuckDBPyConnection, name: str, conninfo: str) -> N
     )
 
 
+def detach(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Close the connections of ``name`` and forget its password. Whatever of it is not there is left alone."""
+    for statement in (f"DETACH {name}", f"DROP TEMPORARY SECRET IF EXISTS {name}_secret"):
+        with contextlib.suppress(Exception):
+            connection.execute(statement)
+
+
 class Reader:
     """Copies SELECTs to Parquet files, one after the other, all in one transaction.
 
@@ -71,9 +95,9 @@ class Reader:
     how to find out what it means.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, number: int, settings: ReaderSettings) -> None:
-        self._cursor = connection.cursor()
-        self._name = f"source{number}"
+    def __init__(self, settings: ReaderSettings) -> None:
+        self._cursor = duckdb_cursor()
+        self._name = f"source{next(_NUMBERS)}"
         self._settings = settings
         self.backend: int | None = None
         """Process id of the connection's backend, once known."""
@@ -90,7 +114,7 @@ class Reader:
             self._run(statement)
 
     def close(self) -> None:
-        """End the transaction; the connection goes with the database that it belongs to.
+        """End the transaction and the connection.
 
         A cursor that is closed inside a transaction rolls back in a destructor. With the connection gone that
         throws, and the process ends. So it is rolled back here, where an error is only an error, and undisturbed
@@ -102,6 +126,7 @@ class Reader:
             with contextlib.suppress(Exception):
                 self._cursor.execute("ROLLBACK")
             if not self._in_transaction():
+                detach(self._cursor, self._name)
                 self._cursor.close()
                 return
         _UNCLOSEABLE.append(self._cursor)

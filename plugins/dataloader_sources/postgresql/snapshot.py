@@ -57,6 +57,7 @@ class PostgresSnapshot(SourceSnapshot):
         self._stack = contextlib.ExitStack()
         self._streams: list[ArrowStream] = []
         self._exported = ""
+        self._seen: dict[Read, list[Part]] = {}
 
     def __enter__(self) -> PostgresSnapshot:
         try:
@@ -85,10 +86,11 @@ class PostgresSnapshot(SourceSnapshot):
     def ways(self, read: Read) -> Sequence[WayOfReading]:
         from dataloader_sources.postgresql.arrow import driver_problem
         from dataloader_sources.postgresql.extension import extension_problem
+        from dataloader_sources.postgresql.scanner import for_duckdb
 
         problem = extension_problem()
         if problem is None:
-            layout = self._lay_out(read, files=16)
+            layout = self._lay_out(for_duckdb(read), files=16)
             parallel = min(self._session.options.parallel, len(layout.selects))
             parquet = WayOfReading("parquet", True, f"DuckDB writes the files: {layout.reason}", parallel)
         else:
@@ -98,8 +100,9 @@ class PostgresSnapshot(SourceSnapshot):
 
     def write_parquet(self, read: Read, options: ParquetOptions, progress: Progress) -> Sequence[ParquetFile]:
         from dataloader_sources.postgresql.parquet import ParquetCrew, ReadFailed
+        from dataloader_sources.postgresql.scanner import for_duckdb
 
-        layout = self._lay_out(read, options.files, options.threads)
+        layout = self._lay_out(for_duckdb(read), options.files, options.threads)
         crew = ParquetCrew(self._reader_settings(), layout.selects, read.columns, options, self._terminate)
         try:
             return crew.write(min(options.threads, self._session.options.parallel), progress)
@@ -156,8 +159,10 @@ class PostgresSnapshot(SourceSnapshot):
 
     def _look_at(self, read: Read) -> list[Part]:
         """Lock what is read, and hear now, with the server's own error code, what would fail later."""
-        self.ask(f"SELECT FROM (\n{self._dialect.render(read)}\n) AS probe LIMIT 0")
-        return parts_of(self._dialect, read, self.ask)
+        if read not in self._seen:
+            self.ask(f"SELECT FROM (\n{self._dialect.render(read)}\n) AS probe LIMIT 0")
+            self._seen[read] = parts_of(self._dialect, read, self.ask)
+        return self._seen[read]
 
     def _setup(self) -> tuple[str, ...]:
         """What each further connection runs before it reads."""

@@ -42,7 +42,7 @@ CASES: dict[str, tuple[str, ...]] = {
     "text": ("", "plain", "Zürich 東京 🚀", "line\nbreak\ttab\\'\""),
     "varchar": ("x", "  padded  "),
     "varchar(5)": ("abcde", ""),
-    "char(5)": ("ab", ""),
+    "char(5)": ("ab", "", " a  b", "\t ", "東 "),
     "char(1)": ("é",),
     "bpchar": ("ab  ",),
     '"char"': ("q",),
