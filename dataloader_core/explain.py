@@ -189,12 +189,14 @@ def _conditions(where: Sequence[Condition]) -> str:
 
 
 def _guard(step: Step) -> str | None:
-    """What the table's settings let the step take away; None where it takes nothing away."""
+    """What keeps the step from taking too much away; None: nothing does, or it takes nothing."""
     deletes = isinstance(step.write, Merge) and (step.write.delete_where or step.write.delete_missing_where)
     if not (isinstance(step.write, Replace) or deletes):
         return None
-    empty = "may be empty" if step.loss.allow_empty else "refused if nothing is read while the table holds rows"
-    return f"{empty}; refused if more than {step.loss.max_fraction:.0%} of the rows would go"
+    guards = [] if step.loss.allow_empty else ["refused if nothing is read while the table holds rows"]
+    if step.loss.max_fraction < 1:
+        guards.append(f"refused if more than {step.loss.max_fraction:.0%} of the rows would go")
+    return "; ".join(guards) or None
 
 
 def describe_watermark(rule: WatermarkRule) -> str:
