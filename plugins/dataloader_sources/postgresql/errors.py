@@ -81,12 +81,12 @@ def pooled(where: str, found: str) -> SourceRefusedError:
 def first_line(error: psycopg.Error) -> str:
     """What the server said, without DETAIL (which quotes rows) and without the statement.
 
-    A failed connection lists every address that it tried; the last line is what the last one answered.
+    A failed connection lists every address that it tried, some with a hint below; the last one counts.
     """
     lines = [line.strip() for line in (error.diag.message_primary or str(error)).splitlines() if line.strip()]
-    failed = not error.sqlstate and len(lines) > 1 and "connection" in lines[0]
-    line = "" if not lines else lines[-1] if failed else lines[0]
-    return _without_values(line).rstrip(".") or type(error).__name__
+    attempts = [] if error.sqlstate else [line for line in lines if "failed: " in line]
+    line = attempts[-1] if attempts else lines[0] if lines else ""
+    return _without_values(line.removeprefix("connection failed: ")).rstrip(".") or type(error).__name__
 
 
 def _without_values(line: str) -> str:
