@@ -16,7 +16,7 @@ from dataloader_core.errors import ConfigurationError
 
 FOLDER: Final = ".dataloader"
 MARKER: Final = "embedded"
-"""An empty file that `init` leaves, so that a folder of this name made by somebody else is not taken for ours."""
+"""An empty file in the server's folder: one made by somebody else, or for another server, is not taken for it."""
 CONTROL: Final = "control"
 """Name of the embedded control database, of the server and of the database in it."""
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
@@ -47,7 +47,7 @@ class EmbeddedFolder:
     @property
     def exists(self) -> bool:
         # Not Path.is_file, which raises where a folder may not be entered.
-        return os.path.isfile(self.root / FOLDER / MARKER)
+        return os.path.isfile(self.home / MARKER)
 
     @property
     def starting(self) -> Path:
@@ -122,7 +122,7 @@ class EmbeddedFolder:
             self.home.mkdir(parents=True, exist_ok=True)
             # Databases and passwords of roles are nobody else's business, nor git's.
             (top / ".gitignore").write_text("*\n", encoding="utf-8")
-            (top / MARKER).touch()
+            (self.home / MARKER).touch()
         except OSError as e:
             raise unwritable(top, e) from e
 

@@ -39,6 +39,7 @@ class Keeper:
         self._folder = folder
         self._token = token
         self._stopping = False
+        self._lock = FileLock(folder.keeping)
         self._cluster: Cluster = folder.cluster()
         self._cluster.settings = _settings(folder)
 
@@ -46,8 +47,8 @@ class Keeper:
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, self._ask_to_stop)
         # Waits: others hold it shared for the moment in which they look whether there is a keeper.
-        lock = FileLock(self._folder.keeping)
-        lock.acquire(EXCLUSIVE)
+        self._lock.acquire(EXCLUSIVE)
+        self._lock.sign(str(os.getpid()))
         users = FileLock(self._folder.using)
         self._folder.ready.unlink(missing_ok=True)
         self._folder.record_socket_dir()
@@ -56,8 +57,18 @@ class Keeper:
         try:
             self._watch(users)
         finally:
-            self._folder.ready.unlink(missing_ok=True)
-            self._cluster.stop()
+            if self._is_orphaned:
+                # Another keeper may already serve from a new folder; a server that ends in good order would
+                # remove that one's socket.
+                self._cluster.kill()
+            else:
+                self._folder.ready.unlink(missing_ok=True)
+                self._cluster.stop()
+
+    @property
+    def _is_orphaned(self) -> bool:
+        """Whether somebody removed the folder."""
+        return not self._lock.is_of(self._folder.keeping)
 
     def _start(self) -> None:
         self._cluster.start()
@@ -71,11 +82,11 @@ class Keeper:
         idle_since: float | None = None
         while not self._stopping:
             time.sleep(LOOK_SECONDS)
+            if self._is_orphaned:
+                return
             if self._cluster.process is None or self._cluster.process.poll() is not None:
                 # Killed by somebody or by want of memory; its users get a new one at the same address.
                 self._start()
-            if not self._folder.home.is_dir():
-                return
             if not users.try_acquire(EXCLUSIVE):
                 idle_since = None
                 continue

@@ -32,6 +32,18 @@ class FileLock:
             return False
         return True
 
+    def is_of(self, path: Path) -> bool:
+        """Whether the lock is still on the file of this path, which may have been removed and made anew."""
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), path.stat())
+        except FileNotFoundError:
+            return False
+
+    def sign(self, text: str) -> None:
+        """Write who holds the lock into its file."""
+        os.truncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, text.encode(), 0)
+
     def unlock(self) -> None:
         fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 

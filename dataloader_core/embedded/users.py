@@ -12,6 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -51,6 +52,10 @@ class _User:
                     return
                 _not_beyond(deadline)
             _start_keeper(self.folder)
+
+    @property
+    def is_current(self) -> bool:
+        return self._lock.is_of(self.folder.using)
 
     def close(self) -> None:
         self._closed = True
@@ -144,11 +149,12 @@ def stop(folder: Path, name: str = CONTROL) -> bool:
         starting.acquire(EXCLUSIVE)
         if not users.try_acquire(EXCLUSIVE):
             return False
-        # The keeper's lock is held, so the process number in its note is still its own.
-        if is_held(embedded.keeping) and (note := _note(embedded)):
-            os.kill(int(note[0]), signal.SIGTERM)
-        with FileLock(embedded.keeping) as keeping:
-            keeping.acquire(SHARED)
+        while is_held(embedded.keeping):
+            # The lock is held, so the process number in its file is its holder's, once it is written.
+            if signed := embedded.keeping.read_text(encoding="utf-8"):
+                with suppress(ProcessLookupError):
+                    os.kill(int(signed), signal.SIGTERM)
+            time.sleep(0.05)
     return True
 
 
@@ -156,6 +162,10 @@ def _use(folder: EmbeddedFolder) -> str:
     with _guard:
         try:
             user = _users.get(folder)
+            if user and not user.is_current:
+                # The folder was removed, and perhaps made anew.
+                _users.pop(folder).close()
+                user = None
             if user is None:
                 user = _users[folder] = _User(folder)
             else:

@@ -132,6 +132,26 @@ def test_a_folder_of_the_same_name_made_by_others_is_not_taken(tmp_path: Path) -
     assert find_folder(tmp_path) is None
 
 
+def test_a_source_in_a_folder_is_no_control_database(project: Path) -> None:
+    init_embedded(project, "source")
+    try:
+        assert find_folder(project) is None
+        with pytest.raises(ConfigurationError, match="No control database"):
+            embedded_url(project)
+    finally:
+        assert stop(project, "source")
+
+
+def test_a_folder_that_was_removed_is_made_anew(project: Path) -> None:
+    init_embedded(project)
+    gone = postmaster_pid(project)
+    shutil.rmtree(project / ".dataloader")
+    url = init_embedded(project)
+    assert answers(url)
+    assert postmaster_pid(project) != gone
+    until(lambda: not lives(gone))
+
+
 def test_asked_for_by_setting_it_is_made_in_this_folder(project: Path) -> None:
     url = Settings.from_environment({"DATALOADER_CONTROL_URL": "embedded"}).resolve_control_url(project)
     assert find_folder(project) == EmbeddedFolder(project.resolve())
