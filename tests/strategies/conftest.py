@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from dataloader_core.interfaces.strategy import LoadStrategy
 from dataloader_core.plan import Bounds, Cap, LoadPlan
@@ -15,6 +16,10 @@ from dataloader_core.testing.builders import source_table, table_config
 from dataloader_core.testing.interpreter import MemorySource, MemoryTarget, plan
 from dataloader_core.types import TIMESTAMP
 from dataloader_core.values import Value
+
+# Time is no property of a plan, and a busy machine would make it one.
+settings.register_profile("without deadline", deadline=None)
+settings.load_profile("without deadline")
 
 NOON = Cap(Value(TIMESTAMP, "2024-06-15 12:00:00+00:00"), False, True, "no transaction is older")
 

@@ -36,7 +36,7 @@ def loads(strategy: type[LoadStrategy], world: World, target: MemoryTarget, roun
 
 @pytest.mark.parametrize("strategy", [Incremental, CheckAndLoad])
 @given(rounds=st.lists(actions, min_size=1, max_size=8))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_merges_end_equal_to_the_source(strategy, rounds):
     world, target = World(updates=True, committed={1000: FAR_AHEAD}), MemoryTarget()
     loads(strategy, world, target, rounds)
@@ -45,7 +45,7 @@ def test_merges_end_equal_to_the_source(strategy, rounds):
 
 
 @given(rounds=st.lists(actions, min_size=1, max_size=8))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_appends_end_with_every_row_below_the_cap_once(rounds):
     world, target = World(updates=False, committed={1000: FAR_AHEAD, 1001: None}), MemoryTarget()
     loads(AppendOnly, world, target, rounds)
@@ -79,7 +79,7 @@ def backfill(table: TableConfig, world: World, target: MemoryTarget, happenings:
     after=st.lists(actions, max_size=4),
     chunks=st.integers(1, 6),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_backfill_that_is_interrupted_anywhere_and_its_increments_end_equal_to_the_source(
     then, publish, before, crashes, after, chunks
 ):
@@ -108,7 +108,7 @@ def test_a_backfill_that_is_interrupted_anywhere_and_its_increments_end_equal_to
     happenings=st.lists(actions, min_size=20, max_size=20),
     early=st.sampled_from([{}, {1000: FAR_AHEAD}]),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_chunks_of_the_watermark_column_itself_stay_below_the_cap(before, happenings, early):
     world, target = World(updates=True, committed=dict(early)), MemoryTarget()
     table = table_config("chunked_backfill", strategy_options={"chunks": 4}, partition_column="stamp", **KEYED)
