@@ -9,8 +9,11 @@ from __future__ import annotations
 import json
 import logging
 import re
+import sys
 import threading
+import traceback
 from collections.abc import Iterable
+from types import TracebackType
 from typing import Any, Final
 from urllib.parse import quote, quote_plus
 
@@ -64,10 +67,10 @@ def redact_known(text: str) -> str:
 
 
 def install_redaction() -> None:
-    """Mask remembered secrets in every log record of this process, whoever logs it. Harmless if called twice.
+    """Mask remembered secrets in every log record of this process, and in the traceback that ends it.
 
-    Records are changed where they are made: filters on loggers miss what their children log, and handlers come
-    and go.
+    Harmless if called twice. Records are changed where they are made: filters on loggers miss what their children
+    log, and handlers come and go.
     """
     made = logging.getLogRecordFactory()
     if getattr(made, "redacts", False):
@@ -81,6 +84,12 @@ def install_redaction() -> None:
 
     make.redacts = True  # type: ignore[attr-defined]
     logging.setLogRecordFactory(make)
+    sys.excepthook = _last_words
+
+
+def _last_words(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    # Whoever runs this process may keep its standard error: Dagster does.
+    sys.stderr.write(_known.redact("".join(traceback.format_exception(kind, error, trace))))
 
 
 def _clean(record: logging.LogRecord) -> None:

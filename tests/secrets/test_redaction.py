@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from urllib.parse import quote
 
@@ -18,7 +21,7 @@ from dataloader_core.redaction import install_redaction, redact, redact_known, r
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
-    factory = logging.getLogRecordFactory()
+    factory, hook = logging.getLogRecordFactory(), sys.excepthook
     install_redaction()
     install_redaction()
     stream = io.StringIO()
@@ -28,6 +31,7 @@ def log() -> Iterator[io.StringIO]:
     yield stream
     logger.removeHandler(handler)
     logging.setLogRecordFactory(factory)
+    sys.excepthook = hook
 
 
 @given(st.text(min_size=1), st.text(), st.text())
@@ -77,3 +81,22 @@ def test_no_traceback_shows_it(log: io.StringIO) -> None:
 def test_messages_that_leave_the_process_are_cleaned() -> None:
     remember(SecretStr("log-Secret-3"))
     assert redact_known("user me, log-Secret-3") == "user me, ***"
+
+
+LAST_WORDS = """
+from dataloader_core.plugins.manager import default_registry
+from dataloader_core.secrets import Resolver
+from dataloader_core.settings import Settings
+secret = Resolver("env", default_registry(), Settings()).get("DATALOADER_SECRET_X")
+raise ValueError("refused: " + secret.get_secret_value())
+"""
+
+
+def test_the_traceback_that_ends_a_process_does_not_show_it() -> None:
+    environ = {**os.environ, "DATALOADER_SECRET_X": "last-Secret-4"}
+    done = subprocess.run(
+        [sys.executable, "-c", LAST_WORDS], env=environ, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 1
+    assert "ValueError: refused: ***" in done.stderr
+    assert "last-Secret-4" not in done.stderr
