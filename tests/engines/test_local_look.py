@@ -111,6 +111,24 @@ def test_a_restore_after_our_last_commit_is_told_and_forgotten_with_the_next(ord
     assert not orders.look().restored
 
 
+def test_what_the_log_no_longer_tells_is_told_by_the_newest_fence(orders: Table) -> None:
+    orders.load(ONE)
+    data = orders.look().newest
+    assert data is not None
+    fence = data.fence_at(orders.record(0).version, uuid4(), None)
+    orders.destination.commit_empty(orders.look(), fence)
+    DeltaTable(orders.path).create_checkpoint()
+    for old in sorted(orders.path.glob("_delta_log/*.json"))[:2]:
+        old.unlink()
+    look = orders.look()
+    assert look.newest is None
+    assert look.newest_fence == fence
+    assert look.app_version == fence.version
+    assert look.newest_fence.data_version == data.version
+    orders.load(ONE, Append())
+    assert len(orders.rows()) == 2
+
+
 def test_ownership_is_taken_with_a_fence(orders: Table) -> None:
     other = UUID("6b1f9a2e-0000-4000-8000-000000000002")
     orders.load(ONE)

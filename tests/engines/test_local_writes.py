@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
 import pytest
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
 from local_table import ARROW, PARQUET, UID, Rows, Table
 
-from dataloader_core.errors import LossRefusedError, RivalCommitError
+from dataloader_core.errors import DestinationUnavailableError, LossRefusedError, PluginError, RivalCommitError
 from dataloader_core.interfaces.source import WayOfReading
-from dataloader_core.plan import Append, LossPolicy, Replace
+from dataloader_core.plan import Append, LossPolicy, Merge, Replace
+from dataloader_core.types import ColumnType
+from dataloader_engines.local import commits
+from dataloader_engines.local.destination import LocalDestination
+from dataloader_engines.local.settings import LocalSettings
+from dataloader_engines.local.storage import ObjectStorage
+from dataloader_engines.local.types import duckdb_type
 
 TEN = "SELECT i::int AS id, 'n' || i AS name, (i * 1.25)::decimal(12,2) AS amount FROM range(10) t(i)"
 
@@ -79,6 +92,100 @@ def test_a_replace_that_loses_too_much_is_refused_with_the_counts(orders: Table)
         orders.load(f"{TEN} WHERE i < 4", loss=LossPolicy(max_fraction=0.5))
     orders.load(f"{TEN} WHERE i < 5", loss=LossPolicy(max_fraction=0.5))
     assert len(orders.rows()) == 5
+
+
+EVERY = {
+    "b": ("boolean", "true"),
+    "s": ("smallint", "-32768"),
+    "i": ("int", "2147483647"),
+    "l": ("bigint", "-9223372036854775808"),
+    "f": ("float", "0.1"),
+    "d": ("double", "'inf'"),
+    "n": ("decimal(38,10)", "9999999999999999999999999999.9999999999"),
+    "t": ("string", "'Ünï' || chr(0) || '😀'"),
+    "x": ("binary", r"'\x00\xFF'"),
+    "y": ("date", "'0001-01-01'"),
+    "w": ("timestamp_ntz", "'0001-01-01 00:00:00.000001'"),
+    "z": ("timestamp", "'9999-12-31 23:59:59.999999+00'"),
+}
+
+
+@pytest.mark.parametrize("way", [PARQUET, ARROW], ids=lambda w: w.way)
+def test_every_type_arrives_exactly_by_either_way_and_through_a_merge(lake: Path, way: WayOfReading) -> None:
+    table = Table(lake, {name: kind for name, (kind, _) in EVERY.items()})
+    table.create()
+    parts = [f"CAST({sql} AS {duckdb_type(ColumnType.parse(kind))}) AS {name}" for name, (kind, sql) in EVERY.items()]
+    one = f"SELECT {', '.join(parts)}"
+    nulls = f"SELECT {', '.join('NULL' if n != 'i' else '1' for n in EVERY)}"
+    table.load(f"{one} UNION ALL {nulls}", way=way)
+    table.load(f"{one} LIMIT 1", Merge(("i",)), way=way)
+    con = duckdb.connect()
+    con.execute("SET TimeZone = 'UTC'")
+    expected = con.execute(f"SELECT * FROM ({one}) UNION ALL {nulls} ORDER BY i").fetchall()
+    assert table.rows("i") == expected
+
+
+def test_a_source_that_gives_another_type_is_refused(orders: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = pa.table({"id": pa.array([5.7]), "name": ["x"], "amount": ["1.00"]})
+    monkeypatch.setattr(Rows, "read_arrow", lambda self, read: wrong.to_reader())
+    with pytest.raises(PluginError, match="'id' should be int"):
+        orders.load(TEN, way=ARROW)
+
+
+def test_a_large_stream_becomes_several_files(lake: Path) -> None:
+    table = Table(lake, {"v": "string"})
+    table.create()
+    noise = "SELECT string_agg(md5((i * 40 + j)::varchar), '') AS v FROM range(80000) a(i), range(40) b(j) GROUP BY i"
+    table.load(noise, way=ARROW)
+    assert len(table.look().handle.files) > 1
+    assert sum(f.rows for f in table.look().handle.files) == 80_000
+
+
+def test_a_commit_that_failed_only_to_answer_counts_as_done(orders: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = DeltaTable.create_write_transaction
+
+    def lost(self: DeltaTable, *args: Any, **more: Any) -> None:
+        real(self, *args, **more)
+        raise DeltaError("the answer was lost")
+
+    monkeypatch.setattr(DeltaTable, "create_write_transaction", lost)
+    assert orders.load(TEN).table_version == 1
+    monkeypatch.undo()
+    orders.destination.close()
+    assert len(orders.rows()) == 10
+
+
+def test_files_of_a_commit_of_unknown_fate_are_kept(orders: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = DeltaTable.create_write_transaction
+
+    def lost(self: DeltaTable, *args: Any, **more: Any) -> None:
+        real(self, *args, **more)
+        raise DeltaError("the answer was lost")
+
+    monkeypatch.setattr(DeltaTable, "create_write_transaction", lost)
+    monkeypatch.setattr(commits, "landed", lambda *_: None)
+    with pytest.raises(DestinationUnavailableError):
+        orders.load(TEN)
+    orders.destination.close()
+    assert len(orders.rows()) == 10
+
+
+def test_an_object_store_is_written_through_arrows_file_systems(lake: Path) -> None:
+    table = Table(lake, {"id": "int", "name": "string"})
+    table.path.mkdir(parents=True)
+    storage = ObjectStorage(table.path.as_uri(), None)
+    table.destination = LocalDestination(storage, LocalSettings(lake=str(lake)))
+    assert not table.look().exists
+    table.create()
+    table.load("SELECT i::int AS id, 'a' AS name FROM range(10) t(i)")
+    table.load("SELECT 3::int AS id, 'b' AS name", Merge(("id",)))
+    assert [r[1] for r in table.rows("id")] == ["a"] * 3 + ["b"] + ["a"] * 6
+    temp = storage.temp
+    table.destination.close()
+    assert not temp.exists()
+    assert len(table.rows()) == 10
+    table.destination.drop(UID)
+    assert not table.look().exists
 
 
 def test_close_deletes_what_was_prepared_and_keeps_what_was_committed(orders: Table) -> None:

@@ -17,6 +17,8 @@ from dataloader_engines.local.types import duckdb_type
 
 MAX_ROW_GROUP: Final = 122_880
 _ROW_GROUP_VALUES: Final = 2_000_000
+_ROW_GROUP_MB: Final = 32
+"""Long texts would otherwise make a group of many times the memory allowed."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,9 @@ class Duck:
         try:
             with ThreadPoolExecutor(self.threads) as pool:
                 return list(pool.map(lambda job: self._on_cursor(job[0], job[1], columns), jobs))
+        except duckdb.OutOfMemoryException:
+            # Long values: what does not fit twice may fit once.
+            return [self.copy(sql, path, columns) for sql, path in jobs]
         finally:
             self._con.execute(f"SET threads = {self.threads}")
 
@@ -134,7 +139,7 @@ class Duck:
 def _options(columns: Sequence[TargetColumn]) -> str:
     return (
         "FORMAT parquet, PARQUET_VERSION V2, COMPRESSION snappy, RETURN_STATS, "
-        f"ROW_GROUP_SIZE {row_group_rows(len(columns))}"
+        f"ROW_GROUP_SIZE {row_group_rows(len(columns))}, ROW_GROUP_SIZE_BYTES '{_ROW_GROUP_MB}MiB'"
     )
 
 

@@ -21,7 +21,7 @@ from dataloader_core.values import Value
 from dataloader_engines.local.duck import DataFile, Duck, projection, quote, row_group_rows, text
 from dataloader_engines.local.stats import merge_stats
 from dataloader_engines.local.storage import Storage
-from dataloader_engines.local.types import duckdb_type
+from dataloader_engines.local.types import duckdb_type, holds_exactly
 
 ARROW_FILE_MB: Final = 64
 _SMALL_FILE: Final = 4 << 20
@@ -80,15 +80,16 @@ class Stager:
         wanted = [(c.name, duckdb_type(c.type)) for c in columns]
         if present != wanted:
             wrong = next((w for w in wanted if w not in present), ("order", "of columns"))
-            raise PluginError(
-                f"The source wrote other columns than planned; {wrong[0]!r} should be {wrong[1]}.",
-                cure="Report this to the authors of the source's plugin, or set way_of_reading.",
-            )
+            raise _other_columns(*wrong)
 
     def _written_from_arrow(
         self, read: Read, columns: Sequence[TargetColumn], snapshot: SourceSnapshot, progress: Progress
     ) -> list[DataFile]:
         stream = _Watched(snapshot.read_arrow(read), progress)
+        for column in columns:
+            at = stream.reader.schema.get_field_index(column.name)
+            if at < 0 or not holds_exactly(column.type, stream.reader.schema.field(at).type):
+                raise _other_columns(column.name, str(column.type))
         self.duck.register("arrow_rows", stream.reader)
         present = {name.casefold(): name for name in stream.reader.schema.names}
         try:
@@ -156,6 +157,13 @@ def highest_read(
     )
     [(high, above)] = duck.run(f"SELECT {shown}, count(*) FILTER (NOT {below}) FROM {parquet([f.path for f in files])}")
     return (None if high is None else Value(column.type, high)), above
+
+
+def _other_columns(name: str, kind: str) -> PluginError:
+    return PluginError(
+        f"The source gave other columns than planned; {name!r} should be {kind}.",
+        cure="Report this to the authors of the source's plugin, or set way_of_reading.",
+    )
 
 
 def _unrepresentable(found: Sequence[Unrepresentable]) -> UnrepresentableValueError:

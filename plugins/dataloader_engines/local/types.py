@@ -25,6 +25,17 @@ _DUCKDB: Final = {
     "timestamp_ntz": "TIMESTAMP",
     "timestamp": "TIMESTAMP WITH TIME ZONE",
 }
+_ARROW: Final = {
+    "boolean": ("bool",),
+    "smallint": ("int16",),
+    "int": ("int32",),
+    "bigint": ("int64",),
+    "float": ("float",),
+    "double": ("double",),
+    "string": ("string", "large_string", "string_view"),
+    "binary": ("binary", "large_binary", "binary_view"),
+    "date": ("date32[day]",),
+}
 _DELTA: Final = {"smallint": "short", "int": "integer", "bigint": "long"}
 _FROM_DELTA: Final = {delta: name for name, delta in _DELTA.items()}
 
@@ -33,6 +44,18 @@ def duckdb_type(kind: ColumnType) -> str:
     if kind.name == "decimal":
         return f"DECIMAL({kind.precision},{kind.scale})"
     return _DUCKDB[kind.name]
+
+
+def holds_exactly(kind: ColumnType, arrow: Any) -> bool:
+    """Whether an Arrow type is the column's own: a cast from another would round, cut or guess in silence."""
+    import pyarrow as pa
+
+    if kind.name == "decimal":
+        return bool(pa.types.is_decimal128(arrow)) and (arrow.precision, arrow.scale) == (kind.precision, kind.scale)
+    if kind.name in ("timestamp", "timestamp_ntz"):
+        zoned = kind.name == "timestamp"
+        return bool(pa.types.is_timestamp(arrow)) and arrow.unit == "us" and (arrow.tz is not None) == zoned
+    return str(arrow) in _ARROW[kind.name]
 
 
 def delta_field(column: TargetColumn) -> Field:
