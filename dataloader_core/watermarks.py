@@ -43,8 +43,17 @@ class Cursor:
         return self.last is None
 
     def newer(self) -> tuple[Comparison, ...]:
-        """The condition of an increment; empty where everything is read."""
-        return () if self.start is None else (Comparison(self.column.name, ">", self.start),)
+        """The condition of an increment; empty where everything is read.
+
+        A lookback includes its own end: one day back from a date is that day too.
+        """
+        if self.start is None:
+            return ()
+        return (Comparison(self.column.name, ">" if self.start == self.last else ">=", self.start),)
+
+    def describe(self) -> str:
+        """The increment in words."""
+        return "".join(f"{c.column} {c.op} {c.value}" for c in self.newer()) or "everything"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +108,10 @@ def limit_of(given: PlanInput, cap: Cap, *, merges: bool) -> Limit:
     if cap.hold or cap.value is None:
         return Limit(None, True, f"The watermark stays where it is. {_sentence(cap.reason)}")
     value = step_back(cap.value, Distance.parse(delay)) if delay else cap.value
-    where = "up to" if cap.inclusive else "below"
+    inclusive = cap.inclusive and not delay
+    where = "up to" if inclusive else "below"
     held_back = f", {delay} before the cap {cap.value}" if delay else ""
-    return Limit(value, cap.inclusive, f"The watermark may move {where} {value}{held_back}. {_sentence(cap.reason)}")
+    return Limit(value, inclusive, f"The watermark may move {where} {value}{held_back}. {_sentence(cap.reason)}")
 
 
 def _sentence(reason: str) -> str:

@@ -57,7 +57,7 @@ class CheckAndLoad(LoadStrategy):
         if cursor.reads_everything:
             return replace(Incremental().plan(given, facts), strategy=self.name)
         changes = facts.count(cursor.newer())
-        counted = f"{changes} rows with {cursor.column.name} > {cursor.start}"
+        counted = f"{changes} rows with {cursor.describe()}"
         if not changes:
             return LoadPlan(self.name, (), (f"{counted}: nothing changed, nothing to do.",))
         if not _reloads_all(given):

@@ -43,8 +43,7 @@ class Incremental(LoadStrategy):
         if cursor.reads_everything:
             step = Step(read_all(given), Replace(), rule, "everything", loss)
         else:
-            label = f"{cursor.column.name} > {cursor.start}"
-            step = Step(read_all(given, cursor.newer()), merge_by_keys(given), rule, label, loss)
+            step = Step(read_all(given, cursor.newer()), merge_by_keys(given), rule, cursor.describe(), loss)
         return LoadPlan(
             self.name,
             (step,),

@@ -16,6 +16,9 @@ from dataloader_core.values import Value
 
 FAR_AHEAD = 2087
 
+LATEST = 3
+"""How long a transaction may last where the source does not show it."""
+
 Action = tuple[int, int, int]
 """What happens next at the source; three small numbers that :meth:`World.act` reads."""
 
@@ -28,24 +31,37 @@ class Transaction:
 
 @dataclass
 class World:
-    """``updates``: rows are changed as well as added."""
+    """``updates``: rows are changed as well as added.
+
+    ``proven``: the source shows its open transactions; otherwise its cap is only its clock, and no transaction lasts
+    longer than ``LATEST``.
+    """
 
     updates: bool
     clock: int = 10
     open: list[Transaction] = field(default_factory=list)
     committed: dict[int, int | None] = field(default_factory=dict)
     used: int = 0
+    proven: bool = True
 
     def act(self, action: Action) -> None:
         kind, which, offset = action
         if kind == 0:
-            self.clock += offset
+            self._wait(offset)
         elif kind == 1 and len(self.open) < 4:
             self.open.append(Transaction(self.clock))
         elif kind == 2 and self.open:
             self._write(self.open[which % len(self.open)], which, offset)
         elif kind == 3 and self.open:
             self.committed.update(self.open.pop(which % len(self.open)).rows)
+
+    def _wait(self, ticks: int) -> None:
+        for _ in range(ticks):
+            if not self.proven:
+                for old in [t for t in self.open if t.start + LATEST <= self.clock]:
+                    self.open.remove(old)
+                    self.committed.update(old.rows)
+            self.clock += 1
 
     def _write(self, transaction: Transaction, which: int, offset: int) -> None:
         stamp = min(transaction.start + offset, self.clock)
@@ -62,11 +78,11 @@ class World:
         """Everybody commits, and time goes on."""
         while self.open:
             self.act((3, 0, 0))
-        self.clock += 1
+        self._wait(1)
 
     def source(self) -> MemorySource:
-        oldest = min([t.start for t in self.open], default=self.clock)
-        cap = Cap(Value(BIGINT, str(oldest)), False, True, "the oldest open transaction")
+        oldest = min([t.start for t in self.open if self.proven], default=self.clock)
+        cap = Cap(Value(BIGINT, str(oldest)), False, self.proven, "as far as the source can tell")
         table = source_table((("id",),), id="bigint!", stamp="bigint")
         rows = [{"id": str(i), "stamp": None if s is None else str(s)} for i, s in self.committed.items()]
         return MemorySource(table, list(rows), cap)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategy_world import FAR_AHEAD, Action, World, pairs
+from strategy_world import FAR_AHEAD, LATEST, Action, World, pairs
 
 from dataloader_core.interfaces.strategy import LoadStrategy
 from dataloader_core.plan import LoadPlan
@@ -23,9 +23,11 @@ STALE = {"id": "9999", "stamp": "1"}
 actions = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 30), st.integers(0, 3)), max_size=8)
 
 
-def loads(strategy: type[LoadStrategy], world: World, target: MemoryTarget, rounds: list[list[Action]]) -> None:
+def loads(
+    strategy: type[LoadStrategy], world: World, target: MemoryTarget, rounds: list[list[Action]], **extra: Any
+) -> None:
     """A load after each round of events, and one when everything has settled."""
-    table = table_config(strategy.name, **KEYED)
+    table = table_config(strategy.name, **KEYED, **extra)
     for happening in rounds:
         for action in happening:
             world.act(action)
@@ -50,6 +52,25 @@ def test_appends_end_with_every_row_below_the_cap_once(rounds):
     world, target = World(updates=False, committed={1000: FAR_AHEAD, 1001: None}), MemoryTarget()
     loads(AppendOnly, world, target, rounds)
     assert pairs(target) == sorted((i, s) for i, s in world.committed.items() if s is not None and s < world.clock)
+
+
+@pytest.mark.parametrize("how", [{"watermark_delay": str(LATEST)}, {"incremental_lookback": str(LATEST)}])
+@pytest.mark.parametrize("strategy", [Incremental, CheckAndLoad])
+@given(rounds=st.lists(actions, min_size=1, max_size=8))
+@settings(max_examples=150)
+def test_where_nothing_is_proven_a_delay_or_a_lookback_finds_the_late_rows(strategy, how, rounds):
+    world, target = World(updates=True, proven=False, committed={1000: FAR_AHEAD}), MemoryTarget()
+    loads(strategy, world, target, rounds, **how)
+    assert pairs(target) == sorted(world.committed.items())
+
+
+@given(rounds=st.lists(actions, min_size=1, max_size=8))
+@settings(max_examples=150)
+def test_where_nothing_is_proven_a_delay_keeps_appends_complete(rounds):
+    world, target = World(updates=False, proven=False, committed={1000: FAR_AHEAD}), MemoryTarget()
+    loads(AppendOnly, world, target, rounds, watermark_delay=str(LATEST))
+    limit = world.clock - LATEST
+    assert pairs(target) == sorted((i, s) for i, s in world.committed.items() if s is not None and s < limit)
 
 
 class Crash(Exception):

@@ -36,7 +36,7 @@ def test_incremental_reads_above_the_cap_but_keeps_its_watermark_below(planned):
 def test_incremental_steps_back_by_its_lookback_and_not_its_floor(planned):
     plan = planned(Incremental, watermark=ELEVEN, incremental_lookback="90 min", **MERGING)
     (step,) = plan.steps
-    assert step.read.where[0].value == at("2024-06-15 09:30:00+00:00")
+    assert step.read.where == (Comparison("stamp", ">=", at("2024-06-15 09:30:00+00:00")),)
     assert step.watermark.floor == at(ELEVEN)
     assert any("Reads again from" in reason for reason in plan.reasons)
 
