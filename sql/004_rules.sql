@@ -70,7 +70,7 @@ BEGIN
             NEW.schedule_changed := false;
             NEW.last_status_message := NULL;
         END IF;
-    ELSIF step <> 0 AND NOT adopts AND NOT (step > 0 AND OLD.last_status = 'In Progress') THEN
+    ELSIF step <> 0 AND NOT adopts AND NOT (step > 0 AND OLD.last_status IS NOT DISTINCT FROM 'In Progress') THEN
         PERFORM control.refuse(
             format('%s: load_seq cannot change from %s to %s.', OLD.control_key, OLD.load_seq, NEW.load_seq),
             'It is the fencing token of loads: a claim raises it by one.');
