@@ -6,7 +6,7 @@ watermark only where its name or its engine says that it moves when a row change
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -93,11 +93,21 @@ def _proposal(found: DiscoveredTable, place: Place, name: str) -> Proposal:
         **choice.fields,
         "load_cron": place.cron,
     }
-    reasons = [choice.reason, *choice.notes, *found.notes]
+    reasons = [choice.reason, *choice.notes, *_remarks(found, choice)]
     if name != relation.name:
         reasons.append(f"The destination is called {name}: {relation.name!r} is taken or no safe name there.")
     filled = {field: value for field, value in entry.items() if value is not None}
     return Proposal(filled, tuple(reasons), table.kind, table.row_estimate, table.bytes_estimate)
+
+
+def _remarks(found: DiscoveredTable, choice: _Choice) -> Iterator[str]:
+    """The source's notes, but not those about columns that were candidates and are not the watermark."""
+    chosen = choice.fields.get("incremental_column")
+    others = [repr(cursor.column) for cursor in found.cursors if cursor.column != chosen]
+    for note in found.notes:
+        said = chosen is not None and repr(chosen) in note and "NULL" in note
+        if not said and not any(other in note for other in others):
+            yield note
 
 
 def _choose(found: DiscoveredTable) -> _Choice:
@@ -184,7 +194,7 @@ def _not_good_enough(found: DiscoveredTable, cursor: CursorCandidate) -> str:
 
 def _size(found: DiscoveredTable) -> str:
     rows = found.table.row_estimate
-    return "" if rows is None else f"; about {rows:,} rows"
+    return "" if rows is None else f"; about {rows:,} {'row' if rows == 1 else 'rows'}"
 
 
 def _listed(names: Sequence[str]) -> str:

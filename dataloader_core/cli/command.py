@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -28,8 +27,7 @@ def reported(out: Output) -> Iterator[None]:
     try:
         yield
     except DataLoaderError as error:
-        if out.debug:
-            traceback.print_exc()
+        out.trace()
         code = exit_code_of(error)
         out.error(error, code)
         raise typer.Exit(code) from error
@@ -41,8 +39,7 @@ def reported(out: Output) -> Iterator[None]:
     except Exception as error:
         if _is_usage(error):
             raise
-        if out.debug:
-            traceback.print_exc()
+        out.trace()
         # The text of a foreign error may hold anything, a connection string included: only its kind is shown.
         unexpected = DataLoaderError(
             f"Unexpected {type(error).__name__}.", cure="This is a defect; run it again with --debug and report it."

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import date, datetime, timedelta
@@ -121,11 +122,19 @@ class Output:
 
     def error(self, error: DataLoaderError, code: int) -> None:
         """An error with its cure, on stderr; with ``--json`` also as the document."""
-        self.document({"error": error_document(error, code)})
+        shown = error_document(error, code)
+        self.document({"error": shown})
         console = self.console(err=True)
-        console.print(f"Error: {_printable(error.problem)}", style="bold red")
-        if error.cure:
-            console.print(f"Cure:  {_printable(error.cure)}", style="yellow")
+        console.print(f"Error: {_printable(shown['problem'])}", style="bold red")
+        if shown["cure"]:
+            console.print(f"Cure:  {_printable(shown['cure'])}", style="yellow")
+
+    def trace(self) -> None:
+        """With ``--debug``: where the exception that is being handled came from."""
+        if self.debug:
+            from dataloader_core.redaction import redact_known
+
+            sys.stderr.write(redact_known(traceback.format_exc()))
 
 
 def _printable(text: str) -> str:
@@ -133,10 +142,13 @@ def _printable(text: str) -> str:
 
 
 def error_document(error: DataLoaderError, code: int) -> dict[str, Any]:
+    """An error as data, without any secret that this process has resolved."""
+    from dataloader_core.redaction import redact_known
+
     return {
         "class": type(error).__name__,
-        "problem": error.problem,
-        "cure": error.cure,
+        "problem": redact_known(error.problem),
+        "cure": redact_known(error.cure) if error.cure else None,
         "transient": error.transient,
         "exit_code": int(code),
     }

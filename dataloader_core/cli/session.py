@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 def opened() -> Iterator[App]:
     """Nothing is connected before it is used."""
     from dataloader_core.app import App
+    from dataloader_core.redaction import install_redaction
 
+    install_redaction()
     app = App.from_environment()
     try:
         yield app

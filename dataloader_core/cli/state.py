@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +17,7 @@ from dataloader_core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from dataloader_core.app import App
-    from dataloader_core.control.records import TableStatus
+    from dataloader_core.control.records import HistoryEntry, TableStatus
 
 WATCH_SECONDS = 2.0
 _COLUMNS = ("table", "strategy", "status", "since", "rows", "watermark", "next", "message")
@@ -74,7 +75,7 @@ def _row(status: TableStatus) -> tuple[object, ...]:
     return (
         status.control_key,
         status.load_strategy,
-        status.last_status if status.is_active else f"inactive ({status.last_status or 'never loaded'})",
+        (status.last_status or "-") if status.is_active else f"inactive ({status.last_status or '-'})",
         _since(status),
         status.rows_processed if status.progress is None else status.progress.rows,
         status.incremental_value,
@@ -99,8 +100,6 @@ def _message(status: TableStatus) -> str:
 
 
 def _one(out: Output, status: TableStatus) -> None:
-    from dataclasses import asdict
-
     fields: dict[str, Any] = asdict(status)
     if status.progress is not None:
         fields["progress"] = _message(status)
@@ -112,12 +111,15 @@ def history(
     table: TableName,
     limit: Annotated[int, typer.Option(min=1, help="How many loads, newest first.")] = 20,
 ) -> None:
-    """Show a table's loads, newest first."""
+    """Show a table's loads, newest first.
+
+    Values of rows, where a failure names some, stay in control.historical_metadata (log_message).
+    """
     from dataloader_core.cli.session import known_tables, opened
 
     with opened() as dataloader:
         known_tables(dataloader, [table])
-        found = list(dataloader.control.history(table, limit=limit))
+        found = [_public(entry) for entry in dataloader.control.history(table, limit=limit)]
     out.document({"control_key": table, "loads": found})
     if not found:
         out.say(f"{table} was never loaded. `dataloader why {table}` says why.")
@@ -141,6 +143,13 @@ def history(
             for entry in found
         ],
     )
+
+
+def _public(entry: HistoryEntry) -> HistoryEntry:
+    """The entry without what follows a failure's message: values of rows stay in the control database."""
+    if entry.load_status == "Succeeded":
+        return entry
+    return replace(entry, log_message=(entry.log_message or "").partition("\n")[0] or None)
 
 
 def _log(message: str | None, recovered_by: object) -> str:

@@ -96,9 +96,16 @@ class Worker:
             thread.join()
 
     def _in_background(self, batch: Sequence[Claim]) -> threading.Thread:
-        thread = threading.Thread(target=self._loads.batch, args=(batch,), name="dataloader-batch")
+        thread = threading.Thread(target=self._batch, args=(batch,), name="dataloader-batch")
         thread.start()
         return thread
+
+    def _batch(self, batch: Sequence[Claim]) -> None:
+        try:
+            self._loads.batch(batch)
+        except Exception as error:  # noqa: BLE001  # one batch must not end the worker; its claims are reaped
+            self._out.trace()
+            self._out.note(f"A batch of {batch[0].source.db_config_key} ended: {type(error).__name__}.", style="red")
 
     def _tick(self) -> tuple[Sequence[Sequence[Claim]], Sequence[ClaimFailure]]:
         from dataloader_core.claiming import claim_due

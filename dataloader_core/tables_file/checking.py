@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 from typing import Any, Final, Protocol
 
 from dataloader_core.errors import DataLoaderError, UnknownNameError
@@ -101,12 +102,18 @@ def _schedule(row: Mapping[str, Any]) -> Found:
         if len(cron.split()) != 5 or not croniter.is_valid(cron):
             yield "load_cron", f"{cron!r} is no cron of five fields, for instance '*/15 * * * *'"
     if zone := row.get("time_zone"):
-        from zoneinfo import available_timezones
-
-        if zone not in (zones := available_timezones()):
-            near = get_close_matches(zone, zones, n=1)
+        if zone not in _zones():
+            near = get_close_matches(zone, _zones(), n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ", for instance 'Europe/Berlin'"
             yield "time_zone", f"{zone!r} is no time zone of the IANA database{hint}"
+
+
+@cache
+def _zones() -> frozenset[str]:
+    """Read once: the names lie in hundreds of files."""
+    from zoneinfo import available_timezones
+
+    return frozenset(available_timezones())
 
 
 def _distances(row: Mapping[str, Any]) -> Found:

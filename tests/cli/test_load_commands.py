@@ -97,6 +97,21 @@ def test_a_failed_load_is_not_zero_and_fails_alone(deployment: Deployment) -> No
     assert deployment.json("why", "crm.public.colours")["why"]["code"] == "failed"
 
 
+def test_values_of_rows_stay_in_the_control_database(deployment: Deployment) -> None:
+    deployment.source_sql(
+        "CREATE TABLE twice (k text NOT NULL, updated_at timestamptz NOT NULL DEFAULT now() - interval '1 minute');"
+        "INSERT INTO twice VALUES ('once'), ('sesame-7'), ('sesame-7')"
+    )
+    keys = {**INCREMENTAL, "primary_key_cols": ["k"], "source_table_name": "twice"}
+    deployment.apply(**keys)
+    deployment.run("load", "crm.public.twice")
+    shown = deployment.run("load", "crm.public.twice", "--json", "--debug").output
+    assert "KeyValuesError" in shown
+    shown += deployment.ok("history", "crm.public.twice") + deployment.ok("status", "crm.public.twice")
+    assert "sesame-7" not in shown
+    assert "sesame-7" in str(deployment.sql("SELECT log_message FROM control.historical_metadata"))
+
+
 def test_a_misspelt_table_stops_everything_before_it_begins(deployment: Deployment) -> None:
     deployment.apply()
     result = deployment.run("load", ORDERS, "crm.public.order")

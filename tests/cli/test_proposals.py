@@ -113,6 +113,13 @@ def test_a_watermark_that_may_be_null_or_has_no_index_is_reported() -> None:
     assert "no index" in reasons
 
 
+def test_notes_about_columns_that_were_not_chosen_are_left_out() -> None:
+    found = replace(table(STAMP, MADE), notes=("Other tables inherit from it.", "'created_at' can be NULL: beware."))
+    reasons = one(found).reasons
+    assert "Other tables inherit from it." in reasons
+    assert not any("created_at" in reason for reason in reasons)
+
+
 def test_among_equal_candidates_the_proven_one_is_taken() -> None:
     worse = replace(STAMP, column="created_at", proven=False)
     assert one(table(worse, STAMP)).entry["incremental_column"] == "updated_at"
