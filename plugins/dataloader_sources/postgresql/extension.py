@@ -53,9 +53,21 @@ def duckdb_cursor() -> duckdb.DuckDBPyConnection:
     """
     with _SHARING:
         # A forked child must not touch what its parent opened.
-        if os.getpid() not in _SHARED:
-            _SHARED[os.getpid()] = _open_duckdb()
-        return _SHARED[os.getpid()].cursor()
+        shared = _SHARED.get(os.getpid())
+        if shared is None or not _works(shared):
+            shared = _SHARED[os.getpid()] = _open_duckdb()
+        return shared.cursor()
+
+
+def _works(connection: duckdb.DuckDBPyConnection) -> bool:
+    """After an internal error DuckDB refuses everything but to be opened anew."""
+    import duckdb
+
+    try:
+        connection.execute("SELECT 1")
+    except duckdb.Error:
+        return False
+    return True
 
 
 def _open_duckdb() -> duckdb.DuckDBPyConnection:

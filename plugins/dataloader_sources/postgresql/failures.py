@@ -24,6 +24,10 @@ _LOST = re.compile(
     r"could not (receive|send) data|unable to connect|ssl (error|syscall)|connection (reset|timed out|refused)",
     re.IGNORECASE,
 )
+_TIMED_OUT = re.compile(r"statement timeout", re.IGNORECASE)
+_DRIVERS = ("duckdb", "_duckdb", "adbc_driver_manager", "pyarrow")
+_FROM_THE_SOURCE = ("IOException", "ConnectionException", "OperationalError")
+"""DuckDB's and ADBC's errors for what a server said; other classes are their own."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +46,19 @@ class Diagnosis:
 
 
 def explain(cause: BaseException, sql: str | None, diagnosis: Diagnosis) -> DataLoaderError:
-    """The error that says what happened, without the reader's own text: it repeats SQL, values and addresses."""
+    """The error that says what happened, without the reader's own text: it repeats SQL, values and addresses.
+
+    Raises:
+        BaseException: ``cause`` itself, where no driver raised it: a fault of this program.
+    """
     if isinstance(cause, DataLoaderError):
         return cause
     if isinstance(cause, ImportError):
         return MissingDriverError(
             f"{cause.name or 'A driver'} is not installed.", cure="Run: pip install 'dataloader-core[postgresql]'."
         )
+    if not isinstance(cause, OSError) and not type(cause).__module__.startswith(_DRIVERS):
+        raise cause
     text = str(cause)
     if _NOT_TEXT.search(text) and (column := diagnosis.not_text()) is not None:
         return not_text(column)
@@ -59,10 +69,15 @@ def explain(cause: BaseException, sql: str | None, diagnosis: Diagnosis) -> Data
         )
     if _LOST.search(text):
         return lost()
-    return _from_source(text, sql, diagnosis)
+    if _TIMED_OUT.search(text):
+        return SourceUnavailableError(
+            "The source ended the read: the statement time-out was reached.", cure="Raise the statement time-out."
+        )
+    return _ask_again(cause, sql, diagnosis)
 
 
-def _from_source(text: str, sql: str | None, diagnosis: Diagnosis) -> DataLoaderError:
+def _ask_again(cause: BaseException, sql: str | None, diagnosis: Diagnosis) -> DataLoaderError:
+    """For what the text does not tell: servers answer in many languages, and only their codes are the same."""
     try:
         if sql is not None and (error := diagnosis.replay(sql)) is not None:
             return error
@@ -70,13 +85,13 @@ def _from_source(text: str, sql: str | None, diagnosis: Diagnosis) -> DataLoader
             return guarded(found)
     except DataLoaderError as error:
         return error
-    if sql is None or "ERROR:" in text or "FATAL:" in text:
-        # The server ended it then and does not now: a time-out, a conflict with recovery, a restart.
+    if sql is None or isinstance(cause, OSError) or type(cause).__name__ in _FROM_THE_SOURCE:
+        # It failed at the source then and does not now: a conflict with recovery, a restart, a lock.
         return lost()
     return SourceRefusedError(
         "The reader could not take what the source sent.",
         cure="Choose another way_of_reading, or leave columns out until it works.",
-        samples=(text,),
+        samples=(str(cause),),
     )
 
 

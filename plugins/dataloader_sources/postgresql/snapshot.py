@@ -27,7 +27,7 @@ from dataloader_core.interfaces.source import (
 from dataloader_core.plan import Column, Read
 from dataloader_core.values import Value
 from dataloader_sources.postgresql import probes
-from dataloader_sources.postgresql.errors import translate
+from dataloader_sources.postgresql.errors import connect_error, translate
 from dataloader_sources.postgresql.failures import Diagnosis, explain
 from dataloader_sources.postgresql.guards import guard_condition
 from dataloader_sources.postgresql.layout import Layout, Part, lay_out, parts_of
@@ -64,9 +64,12 @@ class PostgresSnapshot(SourceSnapshot):
             self._connection = psycopg.connect(
                 self._session.conninfo(" snapshot"), autocommit=True, prepare_threshold=None
             )
-            self._stack.callback(self._connection.close)
+        except psycopg.Error as error:
+            raise connect_error(error, self._session.where) from None
+        self._stack.callback(self._connection.close)
+        try:
             for statement in self._setup():
-                self._connection.execute(statement)
+                self._connection.execute(statement.encode())
             self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             row = self._connection.execute("SELECT pg_export_snapshot()").fetchone()
         except psycopg.Error as error:

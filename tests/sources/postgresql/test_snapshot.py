@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
@@ -26,6 +30,7 @@ from dataloader_core.interfaces.source import ColumnStats, ParquetOptions
 from dataloader_core.plan import Comparison, Read, Relation
 from dataloader_core.types import BIGINT
 from dataloader_core.values import Value
+from dataloader_sources.postgresql import extension
 from dataloader_sources.postgresql.statistics import may_hold_unrepresentable
 
 ROWS = 300_000
@@ -405,3 +410,69 @@ def test_the_init_statement_reaches_every_reader(postgres_server, tmp_path: Path
         table = session.describe(Relation(query="SELECT id FROM t"))
         for way in WAYS:
             assert load(snapshot, Read(table.relation, table.columns), way, tmp_path)["id"].to_pylist() == [1]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_statement_time_out_is_said_to_be_one(big: str, tmp_path: Path, way: str) -> None:
+    run(big, "CREATE OR REPLACE VIEW sleepy AS SELECT id, pg_sleep(0.01)::text AS nap FROM big")
+    with (
+        connect(big, statement_timeout=timedelta(milliseconds=300)) as session,
+        session.snapshot() as snapshot,
+        pytest.raises(SourceUnavailableError, match="time-out"),
+    ):
+        load(snapshot, read_of(session, "sleepy"), way, tmp_path)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_error_of_the_sources_own_is_passed_on_without_its_value(postgres_server, tmp_path: Path, way: str) -> None:
+    dsn = postgres_server.new_database("casts")
+    run(
+        dsn,
+        "CREATE TABLE t (word text)",
+        "INSERT INTO t VALUES ('1'), ('private')",
+        "CREATE VIEW numbers AS SELECT word::int AS n FROM t",
+    )
+    with connect(dsn) as session, session.snapshot() as snapshot:
+        with pytest.raises(SourceRefusedError, match="invalid input syntax") as caught:
+            load(snapshot, read_of(session, "numbers"), way, tmp_path)
+        assert "private" not in str(caught.value)
+        assert snapshot.ask("SELECT 1") == [(1,)]
+
+
+def test_a_killed_reader_leaves_no_query_at_the_source(big: str, tmp_path: Path) -> None:
+    run(big, "CREATE OR REPLACE VIEW napping AS SELECT id, pg_sleep(0.01)::text AS nap FROM big")
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path; from reading import *\n"
+        "with connect(sys.argv[2]) as session, session.snapshot() as snapshot:\n"
+        "    write(snapshot, read_of(session, 'napping'), Path(sys.argv[3]))\n"
+    )
+    arguments = [sys.executable, "-c", program, str(Path(__file__).parent), big, str(tmp_path)]
+    with subprocess.Popen(arguments) as process:
+        assert wait_for(lambda: sessions(big) == 3, 30)
+        process.kill()
+    assert wait_for(lambda: sessions(big) == 0, 15)
+
+
+def test_a_missing_extension_is_named_and_leaves_the_other_way(big: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extension, "extension_problem", lambda: "not to be had")
+    with connect(big) as session, session.snapshot() as snapshot:
+        parquet, arrow = snapshot.ways(read_of(session, "big"))
+    assert (parquet.usable, parquet.reason) == (False, "not to be had")
+    assert arrow.usable
+
+
+def test_reads_of_one_process_do_not_disturb_each_other(big: str, tmp_path: Path) -> None:
+    run(big, "CREATE TABLE IF NOT EXISTS small AS SELECT * FROM big LIMIT 100")
+
+    def one(number: int) -> int:
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with connect(big) as session, session.snapshot() as snapshot:
+            return sum(file.rows for file in write(snapshot, read_of(session, "small"), folder))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(one, range(40))) == [100] * 40
+    assert wait_for(lambda: sessions(big) == 0)
+    with extension.duckdb_cursor() as cursor:
+        assert cursor.execute("FROM duckdb_secrets()").fetchall() == []
+        assert cursor.execute("SELECT count(*) FROM duckdb_databases() WHERE type = 'postgres'").fetchone() == (0,)
