@@ -36,11 +36,14 @@ _REFUSED: Final = {
     "28P01": "Check the user and the secret of its password.",
     "28000": "Check the user, and what pg_hba.conf admits.",
     "3D000": "Check `database`.",
+    "55000": "Make it readable at the source: an empty materialized view needs REFRESH MATERIALIZED VIEW.",
     "25006": "A source is only ever read: remove what writes from the `query`, the `filter` or the view.",
 }
 _NO_TEXT: Final = ("22021", "22P05")
-_TRANSIENT_CLASSES: Final = ("08", "40", "53", "55", "57", "58")
-"""SQLSTATE classes (Appendix A of the manual): connection, rollback, resources, state, intervention, system."""
+_TRANSIENT_CLASSES: Final = ("08", "40", "53", "57", "58")
+"""SQLSTATE classes (Appendix A of the manual): connection, rollback, resources, intervention, system."""
+_TRANSIENT: Final = ("55006", "55P03", "25P03", "25P04")
+"""Object in use, lock not available, and the server's own limits of a transaction's length."""
 
 
 def translate(error: psycopg.Error) -> DataLoaderError:
@@ -53,7 +56,7 @@ def translate(error: psycopg.Error) -> DataLoaderError:
         )
     if state == "57014" and "statement timeout" in text:
         return SourceUnavailableError(f"The source ended the statement: {text}.", cure="Raise the statement time-out.")
-    if state[:2] in _TRANSIENT_CLASSES or state in ("25P03", "25P04"):
+    if state[:2] in _TRANSIENT_CLASSES or state in _TRANSIENT:
         return SourceUnavailableError(f"The source could not go on: {text}.", cure="Try again later.")
     if not state and isinstance(error, psycopg.OperationalError):
         return SourceUnavailableError(f"The connection to the source was lost: {text}.", cure="Try again later.")

@@ -159,7 +159,8 @@ def time_stamp(facts: TableFacts, column: str) -> Stamp:
     assigned = [as_type(clock, native.base) for clock in clocks]
     own = "its default (values that clients give themselves are not covered)"
     names = [*([own] if default else []), *(f"trigger {t.name!r}" for t, _ in effects)]
-    return _judged(assigned, f"{' and '.join(names)} stamps it", tick, any(t.on_update for t, _ in effects))
+    verb = "stamps" if len(names) == 1 else "stamp"
+    return _judged(assigned, f"{' and '.join(names)} {verb} it", tick, any(t.on_update for t, _ in effects))
 
 
 def _problem(facts: ColumnFacts, effects: list[tuple[Trigger, Effect]]) -> str | None:

@@ -314,6 +314,20 @@ def test_views_queries_and_children_are_not_proven(ev: psycopg.Connection, patie
     assert "inherit" in cap(patient, "at").reason
 
 
+def test_a_sequence_serves_partitions_and_numerics_alike(admin: psycopg.Connection, database: str) -> None:
+    admin.execute('CREATE SEQUENCE "odd \'s"')
+    admin.execute("CREATE TABLE n (id numeric(20,0) DEFAULT nextval('\"odd ''s\"'))")
+    admin.execute("CREATE TABLE p (id bigint GENERATED ALWAYS AS IDENTITY, k int) PARTITION BY LIST (k)")
+    admin.execute("CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1)")
+    admin.execute("INSERT INTO n DEFAULT VALUES; INSERT INTO p (k) VALUES (1), (1)")
+    with impatient(database) as session:
+        for table, value in (("n", "1"), ("p", "2"), ("p1", "2")):
+            found = cap(session, "id", table)
+            assert found.proven, found.reason
+            assert found.value is not None
+            assert found.value.text == value
+
+
 def test_a_partitioned_table_is_proven_unless_a_partition_has_its_own_way(
     admin: psycopg.Connection, database: str
 ) -> None:

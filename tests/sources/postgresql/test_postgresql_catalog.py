@@ -108,10 +108,13 @@ def test_all_kinds_of_relations_are_listed_and_partitions_are_not(
     admin.execute("""
         CREATE TABLE t (k int); CREATE VIEW v AS SELECT * FROM t; CREATE MATERIALIZED VIEW m AS SELECT * FROM t;
         CREATE TABLE p (k int) PARTITION BY LIST (k); CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1);
+        CREATE FOREIGN DATA WRAPPER w; CREATE SERVER w FOREIGN DATA WRAPPER w; CREATE FOREIGN TABLE f (k int) SERVER w;
         CREATE EXTENSION vector; CREATE TEMP TABLE tmp (k int); CREATE SEQUENCE s; CREATE TYPE c AS (k int)
     """)
     kinds = {r.name: session.describe(r).kind for r in session.relations()}
-    assert kinds == {"t": "table", "v": "view", "m": "materialized view", "p": "partitioned table"}
+    assert kinds == {
+        "t": "table", "v": "view", "m": "materialized view", "p": "partitioned table", "f": "foreign table"
+    }  # fmt: skip
     assert session.relations(["elsewhere"]) == []
     assert session.describe(Relation("public", "p1")).kind == "table"
 

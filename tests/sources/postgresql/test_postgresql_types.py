@@ -208,11 +208,22 @@ def test_a_pseudo_type_is_refused_by_name(session: PostgresSession) -> None:
         session.describe(Relation(query="SELECT pg_sleep(0) AS v"))
 
 
-def test_postgis_goes_as_ewkb_by_the_function_of_its_own_schema() -> None:
-    native = NativeType("Geo s", "geography", "b", False, -1, "geography", "geography", False, "postgis")
-    column = column_of("g", "g", native, nullable=True, comment=None, policy="fail", money_scale=2)
-    assert str(column.type) == "binary"
-    assert column.projection == '"Geo s"."st_asewkb"("g"::"Geo s"."geometry")'
+@pytest.mark.parametrize(
+    ("name", "extension", "kind", "projection"),
+    [
+        ("geography", "postgis", "binary", '"Geo s"."st_asewkb"("c"::"Geo s"."geometry")'),
+        ("geometry", "postgis", "binary", '"Geo s"."st_asewkb"("c"::"Geo s"."geometry")'),
+        ("geometry", None, "string", '"c"::text'),
+        ("hstore", "hstore", "string", 'pg_catalog.to_json("c")::text'),
+        ("citext", "citext", "string", '"c"::text'),
+    ],
+)
+def test_types_of_extensions_go_by_the_functions_of_their_own_schema(
+    name: str, extension: str | None, kind: str, projection: str
+) -> None:
+    native = NativeType("Geo s", name, "b", False, -1, name, name, False, extension)
+    column = column_of("c", "c", native, nullable=True, comment=None, policy="fail", money_scale=2)
+    assert (str(column.type), column.projection) == (kind, projection)
 
 
 def test_a_database_without_an_encoding_refuses_what_is_no_utf8_and_says_how_to_convert(postgres_server) -> None:
