@@ -101,11 +101,10 @@ def _schedule(row: Mapping[str, Any]) -> Found:
 
         if len(cron.split()) != 5 or not croniter.is_valid(cron):
             yield "load_cron", f"{cron!r} is no cron of five fields, for instance '*/15 * * * *'"
-    if zone := row.get("time_zone"):
-        if zone not in _zones():
-            near = get_close_matches(zone, _zones(), n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ", for instance 'Europe/Berlin'"
-            yield "time_zone", f"{zone!r} is no time zone of the IANA database{hint}"
+    if (zone := row.get("time_zone")) and zone not in _zones():
+        near = get_close_matches(zone, _zones(), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ", for instance 'Europe/Berlin'"
+        yield "time_zone", f"{zone!r} is no time zone of the IANA database{hint}"
 
 
 @cache

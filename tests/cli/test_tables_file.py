@@ -153,3 +153,12 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
 
 def test_a_message_does_not_repeat_what_the_value_was() -> None:
     assert "hunter2" not in "".join(problems(ENTRY + "    is_active: hunter2\n"))
+
+
+def test_a_mistake_in_every_entry_does_not_fill_the_screen() -> None:
+    text = "tables:\n" + "".join(f"  - {{control_key: k{n}, load_crom: x}}\n" for n in range(200))
+    with pytest.raises(TablesFileError) as caught:
+        parse(text)
+    assert len(caught.value.problems) == 200
+    assert str(caught.value).count("load_crom") == 50
+    assert "and 150 more" in str(caught.value)
