@@ -36,6 +36,10 @@ def _until_enough(here: World, tally: Tally, kills: int, only: str | None) -> li
     while tally.total < kills and len(problems) < 5:
         subject, way = subjects[number % len(subjects)], WAYS[(number // len(subjects)) % len(WAYS)]
         number += 1
+        if here.chance.random() < 0.2:
+            here.start_over(subject)
+        if here.chance.random() < 0.1:
+            here.add_column(subject)
         here.begin_anew(subject)
         here.change_source(subject)
         trial = Trial(here, subject, tally)
@@ -46,6 +50,8 @@ def _until_enough(here: World, tally: Tally, kills: int, only: str | None) -> li
             problem = str(error)
         tally.trials["in all"] += 1
         tally.trials[way.__name__] += 1
+        if number % 20 == 0:
+            print(f"  {number} trials, {tally.total} kills", flush=True)
         if problem:
             problems.append(f"after {way.__name__} (trial {number}): {problem}")
     return problems

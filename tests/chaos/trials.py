@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import signal
 import threading
 import time
@@ -11,25 +12,24 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 
+import dataloader_engines
+from dataloader_core import failpoints
 from tests.chaos.worker import work
 from tests.chaos.world import Subject, World
 
-POINTS = (
-    "load.before_create",
-    "load.before_fence",
-    "load.between_fences",
-    "load.after_fence",
-    "load.before_recovery",
-    "load.after_recovery",
-    "load.after_plan",
-    "load.after_read",
-    "load.before_commit",
-    "load.after_commit",
-    "load.before_record_commit",
-    "load.before_succeed",
-    "load.after_succeed",
-)
+_HIT = re.compile(r'\bhit\("([a-z_]+\.[a-z_]+)"\)')
+
+
+def named_points() -> tuple[str, ...]:
+    """Every fail point that the product names, so that a new one is tried without being listed anywhere."""
+    roots = (Path(failpoints.__file__).parent, Path(next(iter(dataloader_engines.__path__))))
+    found = {name for root in roots for path in root.rglob("*.py") for name in _HIT.findall(path.read_text())}
+    return tuple(sorted(found))
+
+
+POINTS = named_points()
 LIMIT_SECONDS = 60.0
 
 os.environ["CHAOS_PRELOAD"] = "1"
@@ -86,7 +86,9 @@ class Trial:
     # the ways
 
     def kill_at_a_point(self) -> None:
-        for point in self.chance.sample(POINTS, self.chance.randint(1, 3)):
+        """One to three times in a row, rather where few were killed so far."""
+        weights = [1 / (1 + self.tally.kills[point]) ** 2 for point in POINTS]
+        for point in self.chance.choices(POINTS, weights, k=self.chance.randint(1, 3)):
             at = self.chance.choice((1, 1, 1, 2, 3))
             self.count_if_killed(self.worker(f"{point}=kill:{at}"), point)
 

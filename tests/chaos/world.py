@@ -150,6 +150,19 @@ class World:
                 (json.dumps(subject.row["strategy_options"]), subject.key),
             )
 
+    def start_over(self, subject: Subject) -> None:
+        """A control row that was never loaded, and no destination yet."""
+        with psycopg.connect(self.control_dsn, autocommit=True) as control:
+            control.execute("DELETE FROM control.table_control WHERE control_key = %s", (subject.key,))
+        shutil.rmtree(self.lake / "bronze" / "src" / subject.name, ignore_errors=True)
+        self.control.apply_rows([self._control_row(subject)], {})
+
+    def add_column(self, subject: Subject) -> None:
+        """The destination has to follow, which takes a commit of its own before the load's."""
+        number = self.chance.randint(1, 6)
+        with psycopg.connect(self.source_dsn, autocommit=True) as source:
+            source.execute(f"ALTER TABLE {subject.name} ADD COLUMN IF NOT EXISTS extra_{number} int DEFAULT {number}")
+
     def change_source(self, subject: Subject) -> None:
         """A few rows arrive; others change or go, where the strategy promises to follow."""
         with psycopg.connect(self.source_dsn, autocommit=True) as source:
