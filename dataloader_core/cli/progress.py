@@ -19,11 +19,13 @@ _STYLES = {"Succeeded": "green", "Failed": "red", "Cancelled": "yellow", "Lost":
 
 @dataclass
 class _Running:
-    """One table. The rate is that of its current step."""
+    """One table. Rows count up over all steps; the rate is that of the current one."""
 
     began: float = field(default_factory=time.monotonic)
     step: str = ""
     step_began: float = 0.0
+    rows_before: int = 0
+    rows: int = 0
     told: float = field(default_factory=time.monotonic)
     task: Any = None
 
@@ -51,8 +53,10 @@ class ProgressView:
             table = self._tables.setdefault(control_key, _Running())
             now = time.monotonic()
             if table.step != at.step:
-                table.step, table.step_began = at.step, now
-            text = f"{at.rows:,} rows, {size(at.bytes)}, {rate(at.rows, now - table.step_began)}"
+                table.step, table.step_began, table.rows_before = at.step, now, table.rows
+            table.rows = at.rows
+            speed = rate(at.rows - table.rows_before, now - table.step_began)
+            text = f"{at.rows:,} rows, {size(at.bytes)}, {speed}"
             if self._drawn:
                 self._draw(control_key, table, at.step, text)
             elif now - table.told >= LINE_SECONDS:

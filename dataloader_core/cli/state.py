@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -44,7 +45,8 @@ def status(
         if keys:
             known_tables(dataloader, keys)
         if watch:
-            _watch(out, dataloader, keys)
+            with suppress(KeyboardInterrupt):
+                _watch(out, dataloader, keys)
             return
         found = list(dataloader.control.status(keys))
     out.document({"tables": found})

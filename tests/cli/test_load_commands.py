@@ -273,11 +273,11 @@ def test_why_names_the_reason(deployment: Deployment) -> None:
 
 def test_status_watches_until_interrupted(deployment: Deployment) -> None:
     deployment.apply()
-    process = deployment.start("status", "--watch", PYTHONUNBUFFERED="1")
-    time.sleep(4)
+    process = deployment.start("status", "--watch")
+    time.sleep(6)
     process.send_signal(signal.SIGINT)
     code, out, _ = finish(process)
-    assert code == 130
+    assert code == 0
     assert out.count(ORDERS) >= 2
     assert deployment.run("status", "--watch", "--json").exit_code == 2
 
