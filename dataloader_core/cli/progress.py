@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dataloader_core.cli.render import Output
@@ -21,20 +22,20 @@ _STYLES = {"Succeeded": "green", "Failed": "red", "Cancelled": "yellow", "Lost":
 class _Running:
     """One table. Rows count up over all steps; the rate is that of the current one."""
 
-    began: float = field(default_factory=time.monotonic)
+    told: float
     step: str = ""
     step_began: float = 0.0
     rows_before: int = 0
     rows: int = 0
-    told: float = field(default_factory=time.monotonic)
     task: Any = None
 
 
 class ProgressView:
-    """Shows progress and outcomes; may be told from any thread."""
+    """Shows progress and outcomes; may be told from any thread. ``clock`` counts seconds."""
 
-    def __init__(self, out: Output) -> None:
+    def __init__(self, out: Output, clock: Callable[[], float] = time.monotonic) -> None:
         self._out = out
+        self._clock = clock
         self._lock = threading.Lock()
         self._tables: dict[str, _Running] = {}
         self._drawn = _drawing(out) if out.interactive else None
@@ -50,8 +51,8 @@ class ProgressView:
 
     def progress(self, control_key: str, at: LoadProgress) -> None:
         with self._lock:
-            table = self._tables.setdefault(control_key, _Running())
-            now = time.monotonic()
+            now = self._clock()
+            table = self._tables.setdefault(control_key, _Running(told=now))
             if table.step != at.step:
                 table.step, table.step_began, table.rows_before = at.step, now, table.rows
             table.rows = at.rows
