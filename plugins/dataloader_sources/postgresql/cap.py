@@ -65,8 +65,9 @@ def _time_cap(session: PostgresSession, facts: TableFacts, column: Column) -> Ca
     if reason := hidden_reason(session, now):
         return _clock_cap(session, clock, stamp, column, reason)
     lowest, why = clock, f"the source's clock less {session.settings.cap_margin.total_seconds():g} s"
-    if now.oldest is not None and now.oldest < clock:
-        lowest, why = now.oldest, "the start of the oldest open transaction"
+    if now.oldest is not None and now.oldest[0] < clock:
+        lowest, pid = now.oldest
+        why = f"the start of the oldest open transaction, of session {pid}"
     value = _value(session, lowest, stamp, column)
     return Cap(value, False, True, f"Below {value}, the tick that contains {why}; {stamp.reason}.")
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from psycopg.conninfo import make_conninfo
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
+from dataloader_core.errors import ConfigurationError
 from dataloader_core.interfaces.source import SessionOptions
+from dataloader_core.values import Distance
 
 NAME_BYTES: Final = 63
 """Bytes of an ``application_name`` (and of any identifier) that a server keeps: NAMEDATALEN - 1."""
@@ -20,6 +22,20 @@ leave out sessions of the same role that carry it, whichever process opened them
 
 _IDLE_LIMIT: Final = timedelta(hours=24)
 _KEEPALIVE: Final = {"keepalives": 1, "keepalives_idle": 60, "keepalives_interval": 10, "keepalives_count": 6}
+
+
+def _span(value: object) -> object:
+    """``'2'`` (seconds), ``'500 ms'``, ``'2 hours'``: settings arrive as text from the control database."""
+    if not isinstance(value, str):
+        return value
+    try:
+        distance = Distance.parse(value)
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from None
+    return timedelta(seconds=float(distance.number)) if distance.number is not None else distance.span
+
+
+Span = Annotated[timedelta, BeforeValidator(_span)]
 
 
 class PostgresConnection(BaseModel):
@@ -37,12 +53,12 @@ class PostgresConnection(BaseModel):
     sslcert: Path | None = None
     sslkey: Path | None = None
     sslpassword: SecretStr | None = None
-    cap_margin: timedelta = Field(
+    cap_margin: Span = Field(
         timedelta(seconds=1),
         ge=timedelta(0),
         description="taken off the server's clock: a transaction takes its time before it is listed",
     )
-    look_wait: timedelta = Field(
+    look_wait: Span = Field(
         timedelta(seconds=2),
         ge=timedelta(0),
         le=timedelta(minutes=5),

@@ -26,18 +26,22 @@ _DRAWN: Final = re.compile(r"\(?nextval\('(?:[^']|'')+'::regclass\)\)?(?:::\w+)?
 _POLL_SECONDS: Final = 0.05
 
 _SEQUENCE: Final = """
-SELECT n.nspname, c.relname, s.seqcache, s.seqincrement, s.seqcycle
+SELECT n.nspname, c.relname, s.seqcache, s.seqincrement, s.seqcycle, pg_catalog.pg_relation_filenode(c.oid)::int8
 FROM pg_catalog.pg_sequence s JOIN pg_catalog.pg_class c ON c.oid = s.seqrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE s.seqrelid = %s"""
 
 
 @dataclass(frozen=True, slots=True)
 class Sequence:
-    """A sequence whose values appear in the order in which they were drawn, one by one."""
+    """A sequence that counts up by one.
+
+    ``generation``: its file, which RESTART replaces; what was seen of another generation says nothing of this one.
+    """
 
     oid: int
     schema: str
     name: str
+    generation: int
 
     def __str__(self) -> str:
         return f"{self.schema}.{self.name}"
@@ -54,12 +58,12 @@ def sequence_of(session: PostgresSession, facts: TableFacts, column: str) -> Seq
         return "its default differs between the table and its partitions or children"
     if trigger := trigger_that_sets(facts, column):
         return f"trigger {trigger!r} may set it to something else than the sequence's value"
-    (schema, name, cache, increment, cycle) = session.fetch(_SEQUENCE, (found.sequences[0],))[0]
+    (schema, name, cache, increment, cycle, generation) = session.fetch(_SEQUENCE, (found.sequences[0],))[0]
     if cache != 1:
         return f"sequence {schema}.{name} has CACHE {cache}: each session keeps values in hand"
     if increment != 1 or cycle:
         return f"sequence {schema}.{name} does not count up by one (INCREMENT {increment}{', CYCLE' if cycle else ''})"
-    return Sequence(found.sequences[0], schema, name)
+    return Sequence(found.sequences[0], schema, name, generation)
 
 
 def sequence_cap(session: PostgresSession, facts: TableFacts, table: SourceTable, column: Column) -> Cap:
@@ -86,7 +90,7 @@ def _settled_cap(session: PostgresSession, sequence: Sequence, last: int, table:
         return _highest_seen(session, table, column, reason)
     if held := prepared_hold(now):
         return held
-    key = f"{session.identity}/{sequence.oid}"
+    key = f"{session.identity}/{sequence.oid}/{sequence.generation}"
     new = Look(last, now.clock, now.open)
     session.looks.remember(key, new)
     now = _wait_for(session, new, now)

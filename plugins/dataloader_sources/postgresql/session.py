@@ -86,7 +86,7 @@ class PostgresSession(SourceSession):
         """The server is a standby."""
         return bool(self.fetch("SELECT pg_catalog.pg_is_in_recovery()")[0][0])
 
-    @cached_property
+    @property
     def sees_all(self) -> bool:
         """The user may see the transactions of all sessions."""
         return bool(self.fetch("SELECT pg_catalog.pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')")[0][0])

@@ -41,14 +41,14 @@ class Activity:
     Attributes:
         clock: The server's, before it looked.
         open: Transactions that could write; our own read-only sessions left out.
-        oldest: The earliest start among them.
+        oldest: The earliest start among them, and the process id of its session.
         hidden: Users of sessions whose transactions cannot be seen. Where there are any, nothing is proven.
         prepared: Prepared transactions, by name and owner. They have no session and may commit at any time.
     """
 
     clock: datetime
     open: frozenset[Transaction]
-    oldest: datetime | None
+    oldest: tuple[datetime, int] | None
     hidden: tuple[str, ...]
     prepared: tuple[tuple[str, str], ...]
 
@@ -57,7 +57,7 @@ def activity(session: PostgresSession) -> Activity:
     """Look at the sessions, then at what is prepared: a transaction that is prepared in between is seen twice."""
     rows = session.fetch(_OPEN, {"mark": READ_ONLY_MARK})
     prepared = tuple((gid, owner) for gid, owner in session.fetch(_PREPARED))
-    starts = [start for _, _, _, _, start, hidden, _ in rows if start is not None and not hidden]
+    starts = [(start, pid) for _, pid, _, _, start, hidden, _ in rows if start is not None and not hidden]
     return Activity(
         clock=rows[0][0],
         open=frozenset((pid, born, began) for _, pid, born, began, _, hidden, _ in rows if began and not hidden),

@@ -15,6 +15,8 @@ _CONTROL: Final = frozenset(
     ("if", "case", "loop", "while", "for", "foreach", "return", "raise", "exit", "continue", "execute", "exception")
 )
 _STARTS: Final = frozenset(("begin", "then", "else", "loop", ";", ">"))
+_ASSIGNING: Final = frozenset(("call", "diagnostics"))
+_TAKING: Final = frozenset(("into", "for"))
 _HARMLESS: Final = frozenset(("suppress_redundant_updates_trigger",))
 
 
@@ -83,7 +85,7 @@ def effect_on(trigger: Trigger, column: str) -> Effect:
 
 
 def _read(source: str, tokens: Sequence[Token], column: str) -> Effect:
-    if _assigns_whole_row(tokens):
+    if _assigns_unseen(tokens):
         return Effect(unknown=True)
     clocks: list[Clock] = []
     always = False
@@ -96,11 +98,13 @@ def _read(source: str, tokens: Sequence[Token], column: str) -> Effect:
     return Effect(clocks=tuple(clocks), always=always)
 
 
-def _assigns_whole_row(tokens: Sequence[Token]) -> bool:
-    """``NEW := ...``, ``SELECT ... INTO NEW`` and ``INTO NEW.column``."""
+def _assigns_unseen(tokens: Sequence[Token]) -> bool:
+    """``NEW := ...``, ``INTO NEW``, ``ALIAS FOR NEW``, and statements that assign to what they are given."""
     words = [_folded(t) for t in tokens]
+    if not _ASSIGNING.isdisjoint(words):
+        return True
     return any(
-        word == "new" and (words[i + 1 : i + 2] in ([":"], ["="]) or "into" in words[max(0, i - 8) : i])
+        word == "new" and (words[i + 1 : i + 2] in ([":"], ["="]) or not _TAKING.isdisjoint(words[max(0, i - 8) : i]))
         for i, word in enumerate(words)
     )
 

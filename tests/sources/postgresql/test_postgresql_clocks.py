@@ -95,10 +95,17 @@ def test_a_trigger_that_stamps_only_sometimes_is_no_proof_alone() -> None:
         "BEGIN SELECT * INTO NEW FROM other; RETURN NEW; END",
         "BEGIN SELECT a INTO NEW.at FROM other; RETURN NEW; END",
         "BEGIN NEW.at := 'open; END",
+        "DECLARE r ALIAS FOR NEW; BEGIN r.at := '2020-01-01'; RETURN NEW; END",
+        "BEGIN NEW.at := now(); CALL adjust(NEW.at); RETURN NEW; END",
+        "BEGIN GET DIAGNOSTICS NEW.at = ROW_COUNT; RETURN NEW; END",
     ],
 )
 def test_a_trigger_that_may_set_something_else_is_no_proof(body: str) -> None:
     assert effect(body).unknown
+
+
+def test_a_loop_for_other_things_does_not_matter() -> None:
+    assert not effect("BEGIN FOR i IN 1..3 LOOP PERFORM 1; END LOOP; NEW.x := 2; RETURN NEW; END").unknown
 
 
 def test_a_trigger_for_other_columns_does_not_matter() -> None:

@@ -31,6 +31,18 @@ def test_a_field_that_is_not_known_is_refused() -> None:
         PostgresConnection(user="u", database="d", sslmod="require")  # type: ignore[call-arg]
 
 
+@pytest.mark.parametrize(("text", "seconds"), [("2", 2), ("500 ms", 0.5), ("1 minute", 60), (3, 3)])
+def test_spans_are_taken_as_people_write_them(text: object, seconds: float) -> None:
+    given = PostgresConnection(user="u", database="d", look_wait=text)  # type: ignore[arg-type]
+    assert given.look_wait == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("text", ["soon", "-1", "1 day"])
+def test_a_span_that_is_none_or_too_long_is_refused(text: str) -> None:
+    with pytest.raises(ValidationError, match="look_wait"):
+        PostgresConnection(user="u", database="d", look_wait=text)  # type: ignore[arg-type]
+
+
 def test_the_application_name_is_cut_between_characters_and_keeps_its_mark() -> None:
     name = application_name("dataloader " + "ä" * 60)
     assert len(name.encode()) <= 63
