@@ -22,9 +22,9 @@ COMMENT ON FUNCTION control.adopting() IS 'A destination is being adopted (`data
 
 CREATE OR REPLACE FUNCTION control.acting_user() RETURNS text
 LANGUAGE sql STABLE AS $$
-    SELECT coalesce(nullif(current_setting('dataloader.user', true), ''), session_user)
+    SELECT coalesce(nullif(current_setting('dataloader.changed_by', true), ''), session_user)
 $$;
-COMMENT ON FUNCTION control.acting_user() IS 'Who makes a change: the setting dataloader.user, else the database user.';
+COMMENT ON FUNCTION control.acting_user() IS 'Who makes a change: the setting dataloader.changed_by, else the database user.';
 
 CREATE OR REPLACE FUNCTION control.quote_part(part text) RETURNS text
 LANGUAGE sql IMMUTABLE AS $$
