@@ -304,3 +304,15 @@ def test_the_highest_value_of_nothing_is_nothing(lake: Path) -> None:
     table.create()
     step = table.step(Append(), watermark=HighestRead("w", Value(BIGINT, "4")))
     assert table.prepare(step, "SELECT 1::bigint AS w WHERE false").highest is None
+
+
+def test_a_vacuum_that_takes_waiting_files_is_noticed_before_the_commit(lake: Path) -> None:
+    table = Table(lake, COLUMNS)
+    table.create()
+    look, step = table.look(), table.step(Append())
+    prepared = table.prepare(step, numbered(0, 5), look=look)
+    for file in table.path.glob("*.parquet"):
+        file.unlink()
+    with pytest.raises(DestinationUnavailableError, match="is gone"):
+        table.destination.commit(step, prepared, look, table.record())
+    assert table.look().table_version == 0

@@ -13,8 +13,9 @@ from local_table import UID, Rows, Table
 
 from dataloader_core.errors import KeyValuesError, LossRefusedError, RivalCommitError
 from dataloader_core.plan import Append, Comparison, LossPolicy, Merge
-from dataloader_core.types import INT
+from dataloader_core.types import INT, ColumnType
 from dataloader_core.values import Value
+from dataloader_engines.local.types import duckdb_type
 
 BY_ID = Merge(("id",))
 KEYED = {"id": "int", "name": "string", "day": "int"}
@@ -221,3 +222,55 @@ def test_bounds_of_decimals_keep_all_their_digits(lake: Path) -> None:
     big = "12345678901234567890123456.0000000001"
     table.load(f"SELECT {big}::decimal(38,10) AS k")
     assert table.look().handle.adds["max.k"].to_pylist() == [Decimal(big)]
+
+
+PREFIX = "p" * 40
+POOLS = {
+    "string": ["", "a", "A", "ä", PREFIX, PREFIX + "a", PREFIX + "z", "z", "😀", "\uffff"],
+    "decimal(38,10)": ["-1e20", "-1e-10", "0", "1e-10", "2e-10", "1e20", "100000000000000000000.0000000001"],
+    "timestamp": [f"2024-01-01 00:00:00.{n:06}+00" for n in (0, 1, 999, 1000, 1001, 999_999)],
+    "timestamp_ntz": [f"{y:04}-01-01 00:00:00.{n:06}" for y in (1, 1969, 9999) for n in (0, 1, 999_999)],
+    "date": ["0001-01-01", "1969-12-31", "1970-01-01", "9999-12-31"],
+    "smallint": ["-32768", "-1", "0", "1", "32767"],
+    "double": ["-1.5", "0.0", "1e308", "nan", "inf"],
+    "binary": ["aa", "ab", "b"],
+    "boolean": ["true", "false"],
+}
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), kind=st.sampled_from(sorted(POOLS)))
+def test_statistics_never_hide_a_file_that_holds_a_key(data: st.DataObject, kind: str) -> None:
+    sql = duckdb_type(ColumnType.parse(kind))
+    pool = st.sampled_from(POOLS[kind])
+
+    def query(keys: list[str], value: int) -> str:
+        return " UNION ALL ".join(f"SELECT '{k}'::{sql} AS k, {value} AS v" for k in keys)
+
+    with tempfile.TemporaryDirectory() as folder:
+        table = Table(Path(folder), {"k": kind, "v": "int"})
+        table.create()
+        model: dict[str, int] = {}
+        for value, keys in enumerate(data.draw(st.lists(st.lists(pool, min_size=1, unique=True), max_size=4))):
+            fresh = [k for k in keys if k not in model]
+            if fresh:
+                table.load(query(fresh, value), Append())
+            model |= dict.fromkeys(fresh, value)
+        keys = data.draw(st.lists(pool, min_size=1, unique=True))
+        done = table.load(query(keys, 99), Merge(("k",)))
+        assert done.metrics["rows_updated"] == len(set(keys) & set(model))
+        model |= dict.fromkeys(keys, 99)
+        assert sorted(r[1] for r in table.rows("v")) == sorted(model.values())
+        table.destination.close()
+
+
+def test_bounds_that_another_writer_cut_to_milliseconds_hide_nothing(lake: Path) -> None:
+    table = Table(lake, {"k": "timestamp", "v": "int"})
+    table.create()
+    table.load("SELECT timestamptz '2024-01-01 00:00:00.123999+00' AS k, 1 AS v")
+    log = sorted(table.path.glob("_delta_log/*.json"))[-1]
+    cut = log.read_text().replace("00.123999Z", "00.123Z")
+    assert cut != log.read_text()
+    log.write_text(cut)
+    table.load("SELECT timestamptz '2024-01-01 00:00:00.123999+00' AS k, 2 AS v", Merge(("k",)))
+    assert [r[1] for r in table.rows()] == [2]

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import unquote
 from uuid import uuid4
 
-from dataloader_core.errors import DestinationRefusedError
+from dataloader_core.errors import DestinationRefusedError, DestinationUnavailableError
 
 LOG_FOLDER = "_delta_log"
 
@@ -120,7 +120,12 @@ class LocalStorage(Storage):
         return self.folder / unquote(path)
 
     def put(self, file: Path) -> None:
-        assert file.parent == self.folder
+        # Somebody's VACUUM without retention takes files that no commit names yet.
+        if not file.exists():
+            raise DestinationUnavailableError(
+                f"A file that waited in {self.uri} to be committed is gone.",
+                cure="Let VACUUM keep files of the last days; then load again.",
+            )
 
     def discard(self, token: str, keep: Collection[str]) -> None:
         _unlink(self.folder, token, keep)
@@ -218,7 +223,16 @@ def _unlink(folder: Path, token: str, keep: Collection[str]) -> None:
 
 
 def open_storage(lake: str, parts: Sequence[str], temp_root: Path | None) -> Storage:
-    """The folder ``<lake>/<catalog>/<schema>/<table>``."""
+    """The folder ``<lake>/<catalog>/<schema>/<table>``.
+
+    Raises:
+        DestinationRefusedError: a part that would lead elsewhere.
+    """
+    for part in parts:
+        if part in ("", ".", "..") or "/" in part or "\\" in part:
+            raise DestinationRefusedError(
+                f"{part!r} is no part of a destination's name.", cure="Use letters, digits and underscores."
+            )
     if "://" in lake and not lake.startswith("file://"):
         return ObjectStorage("/".join((lake.rstrip("/"), *parts)), temp_root)
     root = Path(lake.removeprefix("file://")).expanduser().resolve()
