@@ -306,6 +306,32 @@ def test_the_highest_value_of_nothing_is_nothing(lake: Path) -> None:
     assert table.prepare(step, "SELECT 1::bigint AS w WHERE false").highest is None
 
 
+def test_a_data_file_that_is_gone_is_told_and_nothing_is_committed(lake: Path) -> None:
+    table = Table(lake, COLUMNS)
+    table.create()
+    table.load(numbered(0, 5))
+    next(table.path.glob("*.parquet")).unlink()
+    with pytest.raises(DestinationUnavailableError, match="is gone"):
+        table.load(numbered(0, 5), Merge(("id",)))
+    assert table.look().table_version == 1
+    table.load(numbered(0, 5))
+    assert len(table.rows()) == 5
+
+
+def test_storage_that_is_gone_does_not_hide_what_went_wrong(lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = Table(lake, COLUMNS)
+    table.create()
+
+    def broken(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(table.destination.storage, "discard", broken)
+    rows = Rows(numbered(0, 5), found=(Unrepresentable("id", "NaN", 2),))
+    with pytest.raises(UnrepresentableValueError):
+        table.load(rows)
+    table.destination.close()
+
+
 def test_a_vacuum_that_takes_waiting_files_is_noticed_before_the_commit(lake: Path) -> None:
     table = Table(lake, COLUMNS)
     table.create()

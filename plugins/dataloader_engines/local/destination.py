@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Literal
 from uuid import UUID, uuid4
@@ -198,7 +198,9 @@ class LocalDestination(Destination):
 
     def _discard(self, token: str) -> None:
         """Delete the token's files, except those that a commit names, or may name."""
-        self.storage.discard(token, self._named)
+        # Storage that is full, read-only or gone must not hide what went wrong before.
+        with suppress(OSError):
+            self.storage.discard(token, self._named)
         self._tokens.discard(token)
 
 

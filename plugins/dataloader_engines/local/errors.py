@@ -20,7 +20,7 @@ from dataloader_engines.local.commits import NotCommittedError
 _FULL = ("no space left", "quota exceeded", "disk full", "(os error 28)")
 _DENIED = ("permission denied", "read-only file system", "accessdenied", "access denied", "forbidden")
 _UNHANDLED = ("unsupported", "max catalog version", "invalid protocol", "schema error", "kernel error: protocol")
-_GONE = ("no such file", "not found", "notfound")
+_GONE = ("no such file", "no files found", "not found", "notfound")
 
 
 def rival(location: str) -> RivalCommitError:

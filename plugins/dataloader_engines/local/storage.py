@@ -31,6 +31,8 @@ class Storage(ABC):
     @property
     def temp(self) -> Path:
         if self._temp is None:
+            if self._temp_root is not None:
+                self._temp_root.mkdir(parents=True, exist_ok=True)
             self._temp = Path(tempfile.mkdtemp(prefix="dataloader-", dir=self._temp_root))
         return self._temp
 
