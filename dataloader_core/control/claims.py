@@ -99,11 +99,10 @@ def tick(
             for row in (*due.reschedule(connection), *due.select(connection, limit, alone))
         ]
         claims, failures = claim_picks(connection, picks, holder, check_row)
-        hit("control.before_claim_commit")
-    hit("control.after_claim_commit")
-    with pool.transaction() as connection:
         values = {"host": holder.host, "pid": holder.pid, "kind": holder.kind, "claimed": len(claims)}
         connection.execute(_TICK, values)
+        hit("control.before_claim_commit")
+    hit("control.after_claim_commit")
     return TickResult(batches(claims, per_run, alone), failures)
 
 
@@ -127,6 +126,8 @@ def claim_picks(
     connection: Connection, picks: Sequence[Pick], holder: Holder, check_row: CheckRow | None
 ) -> tuple[list[Claim], list[ClaimFailure]]:
     """Claim rows that are locked; a row that cannot be claimed fails alone."""
+    if not picks:
+        return [], []
     try:
         with connection.transaction():
             rows = _claim_rows(connection, picks, holder)
@@ -144,8 +145,6 @@ def claim_picks(
 
 
 def _claim_rows(connection: Connection, picks: Sequence[Pick], holder: Holder) -> Mapping[int, Mapping[str, Any]]:
-    if not picks:
-        return {}
     ids = [pick.config_id for pick in picks]
     values = {
         "holder": Jsonb(holder_json(holder)),

@@ -101,11 +101,15 @@ def reschedule(connection: Connection) -> list[Due]:
 def select(connection: Connection, limit: int, alone: Sequence[str]) -> list[Due]:
     """Lock up to ``limit`` due rows, in turn among the sources, within each source's limit."""
     limits = {row["db_config_key"]: row["max_concurrent_loads"] for row in connection.execute(_LOCK_SOURCES).fetchall()}
+    if not limits:
+        return []
     values: dict[str, Any] = {"sources": list(limits), "alone": list(alone), "limit": limit}
     running = {row["db_config_key"]: row for row in connection.execute(_COUNT, values).fetchall()}
     values["free"] = [max(most - _count(running, source, "loads"), 0) for source, most in limits.items()]
     values["alone_free"] = [_count(running, source, "alone") == 0 for source in limits]
     ids = [row["config_id"] for row in connection.execute(_DUE, values).fetchall()]
+    if not ids:
+        return []
     rows = {row["config_id"]: row for row in connection.execute(_LOCK_ROWS, (ids,)).fetchall()}
     return [_due(rows[config_id]) for config_id in ids if config_id in rows]
 

@@ -141,10 +141,8 @@ def _success(
         "claim_closed": True,
         "progress": None,
     }
-    if row["claim_load_full"] and row["load_full_orders"] == row["claim_load_full_orders"]:
-        changes["load_full"] = False
     if record is not None:
-        changes["adopt_unowned"] = False
+        changes |= _end_of_order(row, record) | {"adopt_unowned": False}
         if _unchanged(row, claim):
             changes |= _truths(row, record) | {"committed_version": record.version}
     return changes

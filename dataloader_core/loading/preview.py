@@ -63,7 +63,10 @@ def as_recovered(claim: Claim, finding: Finding) -> Claim:
     found = finding.found
     if found is None or not finding.apply:
         return claim
-    table = replace(claim.table, load_strategy=found.becomes) if found.becomes else claim.table
+    table = claim.table
+    if found.becomes:
+        options = table.strategy_options.get("then_options", {})
+        table = replace(table, load_strategy=found.becomes, strategy_options=options)
     backfill = Backfill.from_json(found.backfill) if found.backfill and not found.becomes else None
     return replace(
         claim,
