@@ -25,12 +25,17 @@ class DagsterRuns:
         self._instance = instance
 
     def is_alive(self, run_id: str) -> bool | None:
-        """True: it runs or waits. False: it has ended, or there is no such run. None: Dagster cannot say."""
+        """True: it runs or waits. False: it has ended, or there is no such run. None: Dagster cannot say.
+
+        Before a load knows its run, the control database asks by the load's own id.
+        """
         try:
             record = self._instance.get_run_record_by_id(run_id)
+            if record is None:
+                return any(run_id in loads_of(run) for run in self.waiting())
         except Exception:  # noqa: BLE001  # any storage's errors; not knowing must not fail somebody's load
             return None
-        if record is None or record.dagster_run.is_finished:
+        if record.dagster_run.is_finished:
             return False
         if record.dagster_run.status is DagsterRunStatus.NOT_STARTED:
             return time.time() - record.create_timestamp.timestamp() < NEVER_LAUNCHED_SECONDS

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
+from uuid import UUID
 
 from dagster import DagsterInstance, RunRequest, build_sensor_context
 from rich.console import Console
@@ -32,6 +34,7 @@ def make_instance(home: Path) -> DagsterInstance:
     """A Dagster home of the demo's own: SQLite, no telemetry."""
     home.mkdir(parents=True, exist_ok=True)
     (home / "dagster.yaml").write_text(INSTANCE, encoding="utf-8")
+    logging.getLogger("dagster").setLevel(logging.WARNING)
     return DagsterInstance.from_config(str(home))
 
 
@@ -39,10 +42,12 @@ def tick_and_load(instance: DagsterInstance, app: App, console: Console) -> bool
     """One tick of ``master_sensor``, then its runs; whether all of them succeeded."""
     requests = tick(instance)
     for request in requests:
-        tables = request.tags["dataloader/tables"]
-        console.print(f"  [bold]master_sensor[/] requests a run: {tables} of {request.tags['dataloader/source']}")
+        loads = request.run_config["ops"]["dataloader_table_load"]["config"]["loads"]
+        tables = ", ".join(claim.control_key for claim in app.control.claims([UUID(load) for load in loads]))
+        console.print(f"  master_sensor claimed [bold]{tables}[/] for one run")
     told: dict[str, str] = {}
-    with ThreadPoolExecutor(max(len(requests), 1), "run") as pool:
+    # One after the other: Dagster sets up logging for each run, and two at once in one process lock each other out.
+    with ThreadPoolExecutor(1, "run") as pool:
         runs = [pool.submit(_run, instance, request) for request in requests]
         _watch(runs, app.control.status, lambda table: _tell(console, told, table))
     return bool(requests) and all(run.result() for run in runs)

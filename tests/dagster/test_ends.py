@@ -17,7 +17,7 @@ from dagster import build_run_status_sensor_context as sensor_context
 
 from dataloader_dagster.monitors import reconcile
 from tests.dagster.deployment import Deployment, until
-from tests.dagster.test_runs import age_claims, queue
+from tests.dagster.test_runs import age_claims, waiting_run
 
 TICK = """
 from dagster import DagsterInstance, build_sensor_context
@@ -93,10 +93,10 @@ def test_a_sensor_killed_between_claim_and_request_loses_nothing(deployment: Dep
     assert deployment.execute(request).status is DagsterRunStatus.SUCCESS
 
 
-def test_a_run_cancelled_in_the_queue_fails_its_tables_at_once(deployment: Deployment) -> None:
+def test_a_run_cancelled_while_it_waits_fails_its_tables_at_once(deployment: Deployment) -> None:
     key = deployment.add_table("orders")
     [request] = deployment.tick()
-    run = queue(deployment, request.run_config)
+    run = waiting_run(deployment, request.run_config)
     deployment.instance.report_run_canceled(run)
     reconcile_run(deployment, run.run_id, DagsterEventType.RUN_CANCELED)
     found = deployment.status(key)

@@ -148,19 +148,19 @@ def test_a_claim_without_a_run_is_reaped(deployment: Deployment) -> None:
     assert deployment.status(key).last_status == "Failed"
 
 
-def test_a_claim_whose_run_waits_in_the_queue_is_left_alone(deployment: Deployment) -> None:
+def test_a_claim_whose_run_waits_to_be_launched_is_left_alone(deployment: Deployment) -> None:
     key = deployment.add_table("orders")
     [request] = deployment.tick()
-    queue(deployment, request.run_config)
+    waiting_run(deployment, request.run_config)
     age_claims(deployment, timedelta(minutes=30))
     deployment.tick()
     assert deployment.status(key).last_status == "Queued"
 
 
-def test_a_claim_whose_run_was_cancelled_in_the_queue_is_reaped(deployment: Deployment) -> None:
+def test_a_claim_whose_run_was_cancelled_while_it_waited_is_reaped(deployment: Deployment) -> None:
     key = deployment.add_table("orders")
     [request] = deployment.tick()
-    run = queue(deployment, request.run_config)
+    run = waiting_run(deployment, request.run_config)
     deployment.tick()
     deployment.instance.report_run_canceled(run)
     age_claims(deployment, timedelta(minutes=6))
@@ -168,13 +168,12 @@ def test_a_claim_whose_run_was_cancelled_in_the_queue_is_reaped(deployment: Depl
     assert deployment.status(key).last_status == "Failed"
 
 
-def queue(deployment: Deployment, run_config: object):  # type: ignore[no-untyped-def]
+def waiting_run(deployment: Deployment, run_config: object):  # type: ignore[no-untyped-def]
     from dataloader_dagster.definitions import defs
 
     run = deployment.instance.create_run_for_job(
         defs.resolve_job_def("dataloader_table_load_job"),
         run_config=run_config,  # type: ignore[arg-type]
-        status=DagsterRunStatus.QUEUED,
     )
     assert loads_of(run)
     return run
