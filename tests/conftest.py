@@ -13,11 +13,16 @@ from importlib.metadata import Distribution, EntryPoint
 from pathlib import Path
 from urllib.parse import quote
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
 
 from dataloader_core.embedded.cluster import Cluster
+
+# Time is no property of what hypothesis tests, and a busy machine would make it one.
+hypothesis.settings.register_profile("without deadline", deadline=None)
+hypothesis.settings.load_profile("without deadline")
 
 _modules = itertools.count(1)
 LOGIN = "loader"

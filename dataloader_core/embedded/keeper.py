@@ -108,8 +108,9 @@ def _settings(folder: EmbeddedFolder) -> dict[str, str]:
 
 
 def _detach(log: Path) -> None:
-    """Leave the caller's process group, terminal and pipes; become nobody's child."""
-    if os.fork():
+    """Leave the caller's process group, terminal and pipes; become nobody's child, whose number the caller reads."""
+    if keeper := os.fork():
+        os.write(1, str(keeper).encode())
         os._exit(0)
     os.setsid()
     if log.exists() and log.stat().st_size > MAX_LOG_BYTES:

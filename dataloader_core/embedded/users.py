@@ -22,6 +22,7 @@ from dataloader_core.embedded.locks import EXCLUSIVE, SHARED, FileLock, is_held
 from dataloader_core.errors import ConfigurationError, ControlUnavailableError
 
 READY_SECONDS: Final = 90.0
+ATTEMPTS: Final = 3
 _INHERITED: Final = ("PATH", "HOME", "TMPDIR", "LANG", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 
 
@@ -51,7 +52,10 @@ class _User:
                 if self.folder.ready.exists():
                     return
                 _not_beyond(deadline)
-            _start_keeper(self.folder)
+            for _attempt in range(ATTEMPTS):
+                if _start_keeper(self.folder):
+                    return
+            raise ControlUnavailableError(f"The embedded PostgreSQL did not start: killed {ATTEMPTS} times on the way.")
 
     @property
     def is_current(self) -> bool:
@@ -175,8 +179,11 @@ def _use(folder: EmbeddedFolder) -> str:
     return folder.cluster().url(folder.name)
 
 
-def _start_keeper(folder: EmbeddedFolder) -> None:
+def _start_keeper(folder: EmbeddedFolder) -> bool:
     """Start a keeper and wait until its server answers.
+
+    Returns:
+        False: the keeper was killed on the way.
 
     Raises:
         ControlUnavailableError: it gave up, or took too long.
@@ -189,11 +196,27 @@ def _start_keeper(folder: EmbeddedFolder) -> None:
     done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if done.returncode:
         raise ControlUnavailableError(f"The embedded PostgreSQL did not start: {done.stderr.decode(errors='replace')}")
+    keeper, seen = int(done.stdout), False
     deadline = time.monotonic() + READY_SECONDS
     while (note := _note(folder)) is None or note[1] != token:
+        # The lock as well: a killed process whose parent does not care keeps its number.
+        held = is_held(folder.keeping)
+        gone = (seen and not held) or not _lives(keeper)
+        seen = seen or held
         if fault := _fault(folder, token):
             raise ControlUnavailableError(f"The embedded PostgreSQL did not start: {fault}")
+        if gone:
+            return False
         _not_beyond(deadline)
+    return True
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _not_beyond(deadline: float) -> None:

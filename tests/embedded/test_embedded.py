@@ -289,6 +289,16 @@ def test_a_starter_killed_on_the_way_does_not_block_the_next(project: Path) -> N
     assert answers(init_embedded(project))
 
 
+def test_a_keeper_killed_while_it_starts_is_started_again(project: Path) -> None:
+    folder = EmbeddedFolder(project.resolve())
+    folder.make()
+    starter = user(project, 60)
+    until(lambda: is_held(folder.keeping) and folder.keeping.read_text() != "")
+    kill(int(folder.keeping.read_text()))
+    assert answer(starter)
+    end(starter)
+
+
 def test_a_lock_is_free_once_its_holder_is_gone(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     with FileLock(path) as lock:
