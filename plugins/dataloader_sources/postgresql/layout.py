@@ -102,8 +102,10 @@ def _heaps(parts: Sequence[Part], version: int) -> tuple[list[Heap], str]:
     root, *leaves = parts
     if version < _FIRST_WITH_PAGE_RANGES:
         return [], "this server version cannot scan a range of pages"
+    if not root.readable:
+        return [], "only some columns or rows of it may be read"
     if root.kind == "p":
-        if not root.readable or not all(_is_heap(leaf) and leaf.readable for leaf in leaves):
+        if not all(_is_heap(leaf) and leaf.readable for leaf in leaves):
             return [], "not every partition is a plain table that may be read by itself"
         return [_heap(leaf) for leaf in leaves], "it has no partition"
     if not _is_heap(root) or root.has_children:

@@ -165,10 +165,11 @@ class Reader:
         """Write what the SELECT gives to a file; without rows there is no file and the answer is None."""
         self.writing = path
         try:
-            file = self._copy(self.select(sql, columns), columns, path, options)
-            if file is not None and overflows_delta_encoding(file, columns):
+            version = parquet_version(columns)
+            file = self._copy(self.select(sql, columns), columns, path, options, version)
+            if file is not None and version == "V2" and overflows_delta_encoding(file, columns):
                 plain = path.with_suffix(".plain")
-                file = self._copy(f"FROM read_parquet('{quoted(str(path))}')", columns, plain, options, version="V1")
+                file = self._copy(f"FROM read_parquet('{quoted(str(path))}')", columns, plain, options, "V1")
                 assert file is not None
                 plain.rename(path)
                 file = replace(file, path=path)
@@ -177,7 +178,7 @@ class Reader:
         return file
 
     def _copy(
-        self, select: str, columns: Sequence[Column], path: Path, options: ParquetOptions, version: str = "V2"
+        self, select: str, columns: Sequence[Column], path: Path, options: ParquetOptions, version: str
     ) -> ParquetFile | None:
         row = self._row(
             f"COPY ({select}) TO '{quoted(str(path))}' (FORMAT parquet, PARQUET_VERSION {version}, "
@@ -200,6 +201,11 @@ class Reader:
         row = self._cursor.execute(sql).fetchone()
         assert row is not None
         return tuple(row)
+
+
+def parquet_version(columns: Sequence[Column]) -> str:
+    """V2 encodes better, but its floats (BYTE_STREAM_SPLIT) are refused by Spark's vectorized reader up to 4.1."""
+    return "V1" if any(column.type.name in ("float", "double") for column in columns) else "V2"
 
 
 def overflows_delta_encoding(file: ParquetFile, columns: Sequence[Column]) -> bool:

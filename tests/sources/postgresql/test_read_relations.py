@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reading import WAYS, connect, load, read_of, run, write
 
+from dataloader_core.errors import SourceRefusedError
 from dataloader_core.interfaces.source import ColumnStats
 from dataloader_core.plan import Column, Comparison, IsNull, Read, Relation, Split
 from dataloader_core.types import BIGINT, DATE, INT, TIMESTAMP, ColumnType, decimal
@@ -145,6 +146,27 @@ def test_a_partition_that_may_not_be_read_by_itself_is_read_through_its_table(po
         assert load(snapshot, read_of(session, "p"), "parquet", tmp_path).num_rows == 1000
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_a_grant_on_some_columns_suffices_to_read_them(postgres_server, tmp_path: Path, way: str) -> None:
+    dsn = postgres_server.new_database("column_grants")
+    run(
+        dsn,
+        "CREATE TABLE t (id int, hidden text)",
+        "INSERT INTO t SELECT g, repeat('x', 1000) FROM generate_series(1, 20000) g",
+        "GRANT SELECT (id) ON t TO PUBLIC",
+    )
+    postgres_server.new_login(f"narrow_{way}", "one column")
+    name = dsn.rsplit("/", 1)[1].split("?")[0]
+    with connect(dsn) as session:
+        read = read_of(session, "t")
+    narrow = replace(read, columns=read.columns[:1])
+    visitor = postgres_server.tcp_dsn(name, f"narrow_{way}", "one column")
+    with connect(visitor) as session, session.snapshot() as snapshot:
+        assert load(snapshot, narrow, way, tmp_path).num_rows == 20000
+        with pytest.raises(SourceRefusedError, match="permission denied"):
+            load(snapshot, read, way, tmp_path)
+
+
 def test_row_security_holds_for_every_reader(postgres_server, tmp_path: Path) -> None:
     dsn = postgres_server.new_database("rls")
     run(
@@ -268,6 +290,17 @@ def test_integers_far_apart_can_be_read_by_other_readers(postgres_server, tmp_pa
     convert_to_deltalake(str(tmp_path))
     query = QueryBuilder().register("t", DeltaTable(str(tmp_path))).execute("SELECT i FROM t")
     assert sorted(pa.table(query.read_all())["i"].to_pylist()) == expected
+
+
+def test_no_file_has_an_encoding_that_spark_refuses(postgres_server, tmp_path: Path) -> None:
+    """Spark 4.1 reads no BYTE_STREAM_SPLIT, which DuckDB takes for floats in version 2 of the format."""
+    dsn = postgres_server.new_database("floats")
+    run(dsn, "CREATE TABLE t AS SELECT g::float8 AS d, g::float4 AS f, g AS i FROM generate_series(1, 5000) g")
+    with connect(dsn) as session, session.snapshot() as snapshot:
+        (file,) = write(snapshot, read_of(session, "t"), tmp_path)
+    group = pq.read_metadata(file.path).row_group(0)
+    encodings = {encoding for i in range(group.num_columns) for encoding in group.column(i).encodings}
+    assert encodings <= {"PLAIN", "PLAIN_DICTIONARY", "RLE", "RLE_DICTIONARY"}
 
 
 heaps = st.lists(
