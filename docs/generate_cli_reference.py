@@ -137,6 +137,7 @@ def _answers() -> Iterator[str]:
     yield from ("", "## JSON", "")
     yield 'An error is `{"error": {"class", "problem", "cure", "transient", "exit_code"}}`. Times are ISO 8601 with'
     yield "their offset, spans are seconds, ids are text. Later versions add fields, and rename none."
+    yield "Wrong usage (an unknown option, a missing argument) is said on stderr only, with exit code 2."
     for record in RECORDS:
         assert is_dataclass(record)
         hints = typing.get_type_hints(record)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dataloader_core.errors import ConfigurationError, SecretError, UnknownNameError
+from dataloader_core.redaction import MASK
 from dataloader_core.secrets import BUNDLE, LITERAL, Resolver, field_names
 from dataloader_core.settings import is_secret, mask_url
 
@@ -15,6 +18,9 @@ if TYPE_CHECKING:
 
     from dataloader_core.plugins.manager import Registry
     from dataloader_core.settings import Settings
+    from dataloader_core.table import SourceConfig
+
+_SECRET_LOOKING = re.compile("pass|pwd|secret|token|key", re.IGNORECASE)
 
 
 def connection_fields(
@@ -112,3 +118,21 @@ def check_secret_names(value: dict[str, Any] | str, scope: str, registry: Regist
                     f"What was given for {field!r} is not the name of a secret that sources may use in {scope!r}.",
                     cure=error.cure,
                 ) from None
+
+
+def masked(source: SourceConfig) -> SourceConfig:
+    """The source as it may be shown: somebody may have written a password into the row with SQL."""
+    value = source.db_config_value
+    return source if isinstance(value, str) else replace(source, db_config_value=_masked_fields(value))
+
+
+def _masked_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _masked(name, entry) for name, entry in fields.items()}
+
+
+def _masked(name: str, entry: Any) -> Any:
+    if not isinstance(entry, Mapping):
+        return entry
+    if _SECRET_LOOKING.search(name):
+        return dict.fromkeys(entry, MASK)
+    return {key: mask_url(item) if isinstance(item, str) else item for key, item in entry.items()}

@@ -79,10 +79,11 @@ def add(
 
 def list_(out: Output) -> None:
     """List the sources."""
+    from dataloader_core.cli.connection import masked
     from dataloader_core.cli.session import opened
 
     with opened() as dataloader:
-        found = list(dataloader.control.sources())
+        found = [masked(source) for source in dataloader.control.sources()]
     out.document({"sources": found})
     if not found:
         out.say("No sources yet. Add one: dataloader source add NAME --type postgresql --set host=...")

@@ -205,6 +205,20 @@ def test_a_worker_ticks_until_it_is_told_to_stop(deployment: Deployment) -> None
     assert code == 0, err
 
 
+def test_a_worker_goes_on_after_its_control_database_was_away(deployment: Deployment) -> None:
+    deployment.apply()
+    process = deployment.start("run", "--interval", "1")
+    try:
+        wait_for(lambda: deployment.sql("SELECT last_status FROM control.table_control") == [("Succeeded",)])
+        deployment.server.restart()
+        deployment.sql("UPDATE control.table_control SET next_load_date_time = now()")
+        wait_for(lambda: deployment.sql("SELECT count(*) FROM control.historical_metadata") == [(2,)], 60)
+        assert process.poll() is None
+    finally:
+        process.terminate()
+        finish(process)
+
+
 @pytest.fixture
 def slow(deployment: Deployment) -> Deployment:
     """The table ``orders`` takes half a minute to read."""
