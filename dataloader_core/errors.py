@@ -84,10 +84,6 @@ class SchemaVersionError(ControlDatabaseError, PermanentError):
     """The control schema and this program are of different versions."""
 
 
-class RowChangedError(ControlDatabaseError, TransientError):
-    """Somebody changed the row since the load read it; the next load goes by the changed row."""
-
-
 class IllegalChangeError(ControlDatabaseError, PermanentError):
     """The control database's own rules forbid the change."""
 
