@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import logging
+import io
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import redirect_stderr
 from pathlib import Path
 from uuid import UUID
 
@@ -34,7 +36,8 @@ def make_instance(home: Path) -> DagsterInstance:
     """A Dagster home of the demo's own: SQLite, no telemetry."""
     home.mkdir(parents=True, exist_ok=True)
     (home / "dagster.yaml").write_text(INSTANCE, encoding="utf-8")
-    logging.getLogger("dagster").setLevel(logging.WARNING)
+    # Dagster's Pipes warn of Dagster's own preview features.
+    warnings.filterwarnings("ignore", module="dagster")
     return DagsterInstance.from_config(str(home))
 
 
@@ -44,7 +47,7 @@ def tick_and_load(instance: DagsterInstance, app: App, console: Console) -> bool
     for request in requests:
         loads = request.run_config["ops"]["dataloader_table_load"]["config"]["loads"]
         tables = ", ".join(claim.control_key for claim in app.control.claims([UUID(load) for load in loads]))
-        console.print(f"  master_sensor claimed [bold]{tables}[/] for one run")
+        console.print(f"  master_sensor claimed [bold]{tables}[/] for one run", soft_wrap=True)
     told: dict[str, str] = {}
     # One after the other: Dagster sets up logging for each run, and two at once in one process lock each other out.
     with ThreadPoolExecutor(1, "run") as pool:
@@ -58,7 +61,9 @@ def tick(instance: DagsterInstance) -> Sequence[RunRequest]:
     from dataloader_dagster.sensors import master_sensor
 
     context = build_sensor_context(instance=instance, definitions=defs, sensor_name="master_sensor")
-    return master_sensor.evaluate_tick(context).run_requests or []
+    # What the sensor logs, and Dagster shows with the tick, is said here in other words.
+    with redirect_stderr(io.StringIO()):
+        return master_sensor.evaluate_tick(context).run_requests or []
 
 
 def _run(instance: DagsterInstance, request: RunRequest) -> bool:
