@@ -54,7 +54,7 @@ class Hooks:
 
             @hookimpl
             def dataloader_strategies():
-                yield StrategyRecord("snapshot_append", "Everything, stamped with the load's time", lambda: SnapshotAppend)
+                yield StrategyRecord("snapshot_append", "Everything, each time", load=lambda: SnapshotAppend)
         """
         raise NotImplementedError
 
