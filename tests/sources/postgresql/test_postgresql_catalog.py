@@ -210,11 +210,11 @@ def test_a_query_that_cannot_be_read_is_refused(
 def test_what_may_not_be_read_is_named_with_the_grant(
     postgres_server, database: str, admin: psycopg.Connection
 ) -> None:
-    postgres_server.new_login("limited", "limited secret")
+    postgres_server.new_login("catalog_reader", "limited secret")
     admin.execute("CREATE TABLE secret (a int, b int); CREATE TABLE half (id int PRIMARY KEY, open int, closed int)")
-    admin.execute("GRANT SELECT (id, open) ON half TO limited")
+    admin.execute("GRANT SELECT (id, open) ON half TO catalog_reader")
     name = admin.info.dbname
-    with connect(postgres_server.tcp_dsn(name, "limited", "limited secret")) as session:
+    with connect(postgres_server.tcp_dsn(name, "catalog_reader", "limited secret")) as session:
         assert session.relations() == [Relation("public", "half")]
         with pytest.raises(SourceRefusedError, match=r"may not read public\.secret"):
             session.describe(Relation("public", "secret"))

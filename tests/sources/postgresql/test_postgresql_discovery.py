@@ -82,8 +82,8 @@ def test_without_a_numeric_key_there_is_no_partition_column(
 def test_row_level_security_is_told(postgres_server, admin: psycopg.Connection) -> None:
     from reading import connect
 
-    postgres_server.new_login("tenant", "tenant secret")
+    postgres_server.new_login("discovery_reader", "tenant secret")
     admin.execute("CREATE TABLE r (id int PRIMARY KEY); ALTER TABLE r ENABLE ROW LEVEL SECURITY")
-    admin.execute("GRANT SELECT ON r TO tenant")
-    with connect(postgres_server.tcp_dsn(admin.info.dbname, "tenant", "tenant secret")) as session:
+    admin.execute("GRANT SELECT ON r TO discovery_reader")
+    with connect(postgres_server.tcp_dsn(admin.info.dbname, "discovery_reader", "tenant secret")) as session:
         assert any("Row level security" in note for note in session.discover(Relation("public", "r")).notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dataloader_core.errors import ConfigurationError
+from dataloader_core.errors import ConfigurationError, SourceError
 from dataloader_core.plan import Comparison, IsNull, Read, Relation
 from dataloader_core.types import BIGINT, BINARY, DATE, INT, SMALLINT, TIMESTAMP, TIMESTAMP_NTZ, decimal
 from dataloader_core.values import Value
@@ -156,6 +157,30 @@ def test_one_condition_is_taken_as_it_is(predicate: str) -> None:
 def test_a_filter_that_is_more_than_one_condition_is_refused(predicate: str) -> None:
     with pytest.raises(ConfigurationError):
         DIALECT.check_filter(predicate)
+
+
+PIECES = re.split(
+    " +",
+    "a = 1 'x' OR AND NOT true ( ) (a=1) a=1 ; -- /* */ $$ $t$ ' \" E'\\' U&' \\ IN (1) SELECT UNION FROM , :: text $1 "
+    "IS NULL GROUP BY LIMIT é a$$ $a",
+)
+FRAGMENTS = st.lists(st.sampled_from([*PIECES, "\n"]), max_size=9).map(" ".join)
+
+
+@settings(ROUND_TRIP, max_examples=400)
+@given(
+    predicate=st.one_of(FRAGMENTS, FRAGMENTS.map(lambda text: f"true {text}"), FRAGMENTS.map(lambda t: f"a = 1 {t}"))
+)
+def test_no_filter_that_is_taken_reaches_beyond_its_parentheses(session: PostgresSession, predicate: str) -> None:
+    try:
+        DIALECT.check_filter(predicate)
+    except ConfigurationError:
+        return
+    try:
+        rows = session.fetch(f"SELECT count(*) FROM (VALUES (1)) AS t(a) WHERE false AND (\n{predicate}\n)")
+    except SourceError:
+        return  # a type error and the like: the server refuses it, and nothing else
+    assert rows == [(0,)]
 
 
 def test_a_filter_and_a_query_that_end_in_a_comment_swallow_nothing(
