@@ -8,13 +8,13 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError
 from local_table import ARROW, PARQUET, UID, Rows, Table
 
 from dataloader_core.errors import DestinationUnavailableError, LossRefusedError, PluginError, RivalCommitError
 from dataloader_core.interfaces.source import WayOfReading
-from dataloader_core.plan import Append, LossPolicy, Merge, Replace
+from dataloader_core.plan import Append, LossPolicy, Merge, Replace, Write
 from dataloader_core.types import ColumnType
 from dataloader_engines.local import commits
 from dataloader_engines.local.destination import LocalDestination
@@ -76,6 +76,19 @@ def test_a_commit_through_an_old_look_is_refused_and_changes_nothing(orders: Tab
     assert [r[0] for r in orders.rows()] == [7]
     orders.destination.commit(step, prepared, orders.look(), orders.record())
     assert len(orders.rows()) == 10
+
+
+@pytest.mark.parametrize("write", [Replace(), Append(), Merge(("id",))], ids=lambda w: type(w).__name__)
+def test_a_rival_of_no_row_of_ours_is_a_rival_too(orders: Table, write: Write) -> None:
+    look, step = orders.look(), orders.step(write)
+    prepared = orders.prepare(step, TEN, look=look)
+    batch = {"id": pa.array([77], pa.int32()), "name": ["theirs"], "amount": pa.array([None], pa.decimal128(12, 2))}
+    write_deltalake(orders.path, pa.table(batch), mode="append")
+    with pytest.raises(RivalCommitError):
+        orders.destination.commit(step, prepared, look, orders.record())
+    with pytest.raises(RivalCommitError):
+        orders.destination.commit_empty(look, orders.record(0))
+    assert [r[0] for r in orders.rows()] == [77]
 
 
 def test_an_empty_source_does_not_empty_the_table(orders: Table) -> None:
