@@ -168,6 +168,8 @@ CREATE TABLE IF NOT EXISTS control.table_control (
     CONSTRAINT source_is_known FOREIGN KEY (db_config_key) REFERENCES control.table_control_dbconfig,
     CONSTRAINT strategy_is_known FOREIGN KEY (load_strategy) REFERENCES control.known_strategies,
     CONSTRAINT last_status_is_known CHECK (last_status IN ('Queued', 'In Progress', 'Succeeded', 'Failed')),
+    CONSTRAINT next_time_is_a_time CHECK (
+        next_load_date_time BETWEEN '1970-01-01 00:00:00+00' AND '9000-01-01 00:00:00+00'),
     CONSTRAINT load_seq_fits_delta CHECK (load_seq >= 0 AND load_seq < 8796093022208)
 ) WITH (fillfactor = 70);
 

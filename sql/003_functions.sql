@@ -7,16 +7,23 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION control.refuse(text, text) IS 'Refuses a change: what is wrong, and as a hint what to do.';
 
+CREATE OR REPLACE FUNCTION control.may_write_state() RETURNS boolean
+LANGUAGE sql STABLE AS $$
+    SELECT has_column_privilege(session_user, 'control.table_control', 'load_seq', 'UPDATE')
+$$;
+COMMENT ON FUNCTION control.may_write_state() IS
+    'The session belongs to a loader. Anybody can set a setting, so that the settings below count only for loaders.';
+
 CREATE OR REPLACE FUNCTION control.written_by_load() RETURNS boolean
 LANGUAGE sql STABLE AS $$
-    SELECT coalesce(current_setting('dataloader.writer', true), '') = 'load'
+    SELECT coalesce(current_setting('dataloader.writer', true), '') = 'load' AND control.may_write_state()
 $$;
 COMMENT ON FUNCTION control.written_by_load() IS
     'A load''s own finish or recovery is writing (it sets dataloader.writer for its transaction).';
 
 CREATE OR REPLACE FUNCTION control.adopting() RETURNS boolean
 LANGUAGE sql STABLE AS $$
-    SELECT coalesce(current_setting('dataloader.adopting', true), '') = 'yes'
+    SELECT coalesce(current_setting('dataloader.adopting', true), '') = 'yes' AND control.may_write_state()
 $$;
 COMMENT ON FUNCTION control.adopting() IS 'A destination is being adopted (`dataloader adopt` sets dataloader.adopting).';
 

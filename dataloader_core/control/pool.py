@@ -123,8 +123,11 @@ def translate(error: psycopg.Error, where: str) -> Exception:
     hint = error.diag.message_hint
     if isinstance(error, errors.UniqueViolation):
         return _unique(error, text)
-    if isinstance(error, errors.IntegrityError | errors.DataError):
+    if isinstance(error, errors.ForeignKeyViolation):
         return IllegalChangeError(_sentence(text, error.diag.message_detail), cure=hint)
+    if isinstance(error, errors.IntegrityError | errors.DataError):
+        # The detail of these repeats the whole row.
+        return IllegalChangeError(_sentence(text, None), cure=hint)
     if isinstance(error, errors.UndefinedTable | errors.InvalidSchemaName | errors.UndefinedFunction):
         return SchemaVersionError(
             f"The control schema in {where} is missing or incomplete: {text}.", cure="Run `dataloader init`."

@@ -15,6 +15,7 @@ Row = Mapping[str, Any]
 
 TABLE_COLUMNS: Final = tuple(f.name for f in fields(TableConfig))
 SOURCE_COLUMNS: Final = tuple(f.name for f in fields(SourceConfig))
+_HOLDER: Final = tuple(f.name for f in fields(Holder))
 
 # A row together with its source, what it depends on, and its entry in the history.
 CLAIM_ROW: Final = """
@@ -37,7 +38,11 @@ def read_source(row: Row) -> SourceConfig:
 
 
 def read_holder(data: Mapping[str, Any] | None) -> Holder | None:
-    return None if data is None else Holder(**data)
+    """None where there is no holder, or nothing that says who it is. A newer program may say more of itself."""
+    try:
+        return None if data is None else Holder(**{name: data[name] for name in _HOLDER if name in data})
+    except TypeError:
+        return None
 
 
 def holder_json(holder: Holder) -> dict[str, Any]:

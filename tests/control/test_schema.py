@@ -25,7 +25,7 @@ from dataloader_core.errors import (
     SchemaVersionError,
 )
 from tests.conftest import PASSWORD, PostgresServer
-from tests.control.conftest import Add, Sql, row_of
+from tests.control.conftest import INCREMENTAL, Add, Sql, row_of
 
 FILES = [file.name for file in migrate.schema_files()]
 
@@ -135,6 +135,10 @@ def test_the_ready_view_shows_what_a_tick_would_claim(control: ControlDatabase, 
 # roles
 
 
+def _database(control: ControlDatabase) -> str:
+    return str(conninfo_to_dict(control._connections.conninfo)["dbname"])
+
+
 def _as(role: str, sql: Sql, statement: str) -> None:
     sql(f"SET ROLE {role}")
     try:
@@ -169,6 +173,20 @@ def test_an_editor_edits_configuration_and_no_state(control: ControlDatabase, ad
     assert row_of(control, key)["last_status"] is None
 
 
+def test_an_editor_cannot_pass_for_a_load(
+    postgres_server: PostgresServer, control: ControlDatabase, add: Add, sql: Sql
+) -> None:
+    add(**INCREMENTAL, incremental_value="5")
+    postgres_server.new_login("an_editor", PASSWORD, "IN ROLE dataloader_editor")
+    with psycopg.connect(postgres_server.tcp_dsn(_database(control), "an_editor", PASSWORD), autocommit=True) as editor:
+        editor.execute("SET dataloader.writer = 'load'")
+        with pytest.raises(psycopg.IntegrityError, match="while incremental_value '5' is kept"):
+            editor.execute("UPDATE control.table_control SET filter = 'a > 1'")
+        editor.execute("UPDATE control.table_control SET row_limit = 5")
+    [_, edit] = sql("SELECT changed_by, changed_fields FROM control.table_control_history ORDER BY history_id")
+    assert edit == {"changed_by": "an_editor", "changed_fields": ["row_limit"]}
+
+
 def test_a_loader_can_do_all_that_a_load_does(
     postgres_server: PostgresServer, control: ControlDatabase, add: Add
 ) -> None:
@@ -177,8 +195,7 @@ def test_a_loader_can_do_all_that_a_load_does(
 
     key = add(load_cron="0 4 * * *")
     postgres_server.new_login("a_loader", PASSWORD, "IN ROLE dataloader_loader")
-    name = conninfo_to_dict(control._connections.conninfo)["dbname"]
-    with ControlDatabase(postgres_server.tcp_dsn(str(name), "a_loader", PASSWORD)) as loader:
+    with ControlDatabase(postgres_server.tcp_dsn(_database(control), "a_loader", PASSWORD)) as loader:
         [[claim]] = loader.tick(this_process("worker")).batches
         claim = loader.start(claim, this_process("worker"))
         loader.heartbeat({claim.load_id: LoadProgress("x", 1, 1)})
