@@ -20,6 +20,7 @@ from dataloader_core.control import (
     tables,
     why,
 )
+from dataloader_core.control.notes import ControlMemory
 from dataloader_core.control.pool import Pool
 from dataloader_core.control.records import (
     Claim,
@@ -93,6 +94,10 @@ class ControlDatabase:
     def register_strategies(self, registry: Registry) -> None:
         """Let rows name the strategies that are installed here, and know what each needs of its row."""
         sources.register_strategies(self._pool, registry)
+
+    def source_memory(self, db_config_key: str, *, read_only: bool = False) -> ControlMemory:
+        """Where this source's sessions remember what they noted."""
+        return ControlMemory(lambda: self._pool, db_config_key, read_only=read_only)
 
     def rows(self, control_keys: Sequence[str] | None = None) -> Mapping[str, Mapping[str, Any]]:
         """Whole rows of ``table_control`` by control key, as plain values."""

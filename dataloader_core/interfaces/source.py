@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel
 
@@ -46,6 +46,19 @@ class WayOfReading:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
+class SourceMemory(Protocol):
+    """What a source's sessions remember from load to load, in whatever process: JSON notes by a key of their own.
+
+    Notes are small and few (the newest 64 of a key are kept). They hold no secret and no row's value.
+    """
+
+    def remember(self, key: str, note: Mapping[str, Any]) -> None: ...
+
+    def recall(self, key: str) -> Sequence[Mapping[str, Any]]:
+        """Newest first."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
     """How a connection behaves.
@@ -53,6 +66,7 @@ class SessionOptions:
     Attributes:
         application_name: What the source's DBA sees, for instance ``dataloader crm.public.orders #12``.
         parallel: Connections that one read may use.
+        memory: What earlier sessions on this source noted; None: only this process remembers.
     """
 
     application_name: str = "dataloader"
@@ -61,6 +75,7 @@ class SessionOptions:
     lock_timeout: timedelta = timedelta(seconds=60)
     init_statement: str | None = None
     parallel: int = 2
+    memory: SourceMemory | None = None
 
 
 @dataclass(frozen=True, slots=True)

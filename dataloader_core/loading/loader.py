@@ -85,7 +85,9 @@ class DataLoader:
         """
         with self._access_lock:
             if self._access is None:
-                self._access = SourceAccess(self.source, self._registry, self._settings)
+                self._access = SourceAccess(
+                    self.source, self._registry, self._settings, self._control.source_memory(self.source.db_config_key)
+                )
             return self._access
 
     def process_tables(self, claims: Sequence[Claim]) -> list[Outcome]:

@@ -31,7 +31,8 @@ def preview(
         DataLoaderError: whatever would make the load fail before its first row.
     """
     claim = control.peek(control_key)
-    access = SourceAccess(claim.source, registry, settings)
+    memory = control.source_memory(claim.source.db_config_key, read_only=True)
+    access = SourceAccess(claim.source, registry, settings, memory)
     with ExitStack() as scope:
         session = scope.enter_context(access.session(f"dataloader plan {control_key}"))
         load = LoadContext(claim, control, registry, engine, lambda: None, lambda _: None, scope)

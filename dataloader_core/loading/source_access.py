@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
 from dataloader_core.errors import ConfigurationError
-from dataloader_core.interfaces.source import SessionOptions, SourceDialect, SourceSession
+from dataloader_core.interfaces.source import SessionOptions, SourceDialect, SourceMemory, SourceSession
 from dataloader_core.plugins.manager import Registry
 from dataloader_core.secrets import redact, resolve
 from dataloader_core.settings import Settings
@@ -19,14 +20,18 @@ from dataloader_core.values import Distance
 class SourceAccess:
     """Opens sessions on one source. Holds the resolved connection, never shows it."""
 
-    def __init__(self, source: SourceConfig, registry: Registry, settings: Settings) -> None:
+    def __init__(
+        self, source: SourceConfig, registry: Registry, settings: Settings, memory: SourceMemory | None = None
+    ) -> None:
         self.source = source
+        self._memory = memory
         self.dialect: SourceDialect = registry.source(source.db_type)()
         self._connection: BaseModel = resolve(source, registry, settings, self.dialect.connection_model)
 
     def session(self, application_name: str) -> SourceSession:
         """A new read-only session. Raises what :meth:`SourceDialect.connect` raises."""
-        return self.dialect.connect(self._connection, session_options(self.source, application_name))
+        options = session_options(self.source, application_name)
+        return self.dialect.connect(self._connection, replace(options, memory=self._memory))
 
     def redact(self, text: str) -> str:
         """The text without any of the connection's secrets."""

@@ -86,14 +86,15 @@ class Trial:
     # the ways
 
     def kill_at_a_point(self) -> None:
-        """One to three times in a row, rather where few were killed so far."""
+        """First around a commit, which leaves something to recover; then where few were killed so far."""
         weights = [1 / (1 + self.tally.kills[point]) ** 2 for point in POINTS]
-        for point in self.chance.choices(POINTS, weights, k=self.chance.randint(1, 3)):
-            at = self.chance.choice((1, 1, 1, 2, 3))
+        later = self.chance.choices(POINTS, weights, k=self.chance.randint(2, 3))
+        for point in (self.chance.choice(("load.before_commit", "load.after_commit")), *later):
+            at = self.chance.choice((1, 1, 1, 2))
             self.count_if_killed(self.worker(f"{point}=kill:{at}"), point)
 
     def kill_at_a_random_time(self) -> None:
-        for _ in range(self.chance.randint(1, 3)):
+        for _ in range(self.chance.randint(2, 5)):
             process = self.worker()
             time.sleep(self.chance.uniform(0.02, 0.5))
             process.kill()

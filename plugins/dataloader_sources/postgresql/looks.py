@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
+
+from dataloader_core.interfaces.source import SourceMemory
 
 KEPT: Final = 64
 """Looks kept for each sequence. Older ones are only of use while a transaction of that age is open."""
@@ -65,6 +67,35 @@ class ProcessLooks:
     def recall(self, key: str) -> Sequence[Look]:
         with self._lock:
             return tuple(self._looks.get(key, ()))
+
+
+class NotedLooks:
+    """Looks that every process shares, as notes in the memory that a session is given."""
+
+    def __init__(self, memory: SourceMemory) -> None:
+        self._memory = memory
+
+    def remember(self, key: str, look: Look) -> None:
+        open_ = [[pid, born.isoformat(), began.isoformat()] for pid, born, began in sorted(look.open)]
+        self._memory.remember(key, {"value": look.value, "taken_at": look.taken_at.isoformat(), "open": open_})
+
+    def recall(self, key: str) -> Sequence[Look]:
+        looks: list[Look] = []
+        for note in self._memory.recall(key):
+            look = _read(note)
+            if looks and look.value > looks[-1].value:
+                break  # the sequence was set back in between: what was seen before says nothing about what comes
+            looks.append(look)
+        return looks
+
+
+def _read(note: Mapping[str, Any]) -> Look:
+    moment = datetime.fromisoformat
+    return Look(
+        value=int(note["value"]),
+        taken_at=moment(note["taken_at"]),
+        open=frozenset((int(pid), moment(born), moment(began)) for pid, born, began in note["open"]),
+    )
 
 
 process_looks: Final = ProcessLooks()

@@ -19,7 +19,7 @@ from dataloader_sources.postgresql import catalog
 from dataloader_sources.postgresql.connection import PostgresConnection
 from dataloader_sources.postgresql.errors import connect_error, translate
 from dataloader_sources.postgresql.guards import within_type
-from dataloader_sources.postgresql.looks import LookStore, process_looks
+from dataloader_sources.postgresql.looks import LookStore, NotedLooks, process_looks
 from dataloader_sources.postgresql.pooler import refuse_broken_pools
 
 if TYPE_CHECKING:
@@ -34,14 +34,14 @@ class PostgresSession(SourceSession):
     Attributes:
         connection: psycopg's own, in autocommit. Its name, settings and read-only mode are those of
             :mod:`dataloader_sources.postgresql.connection`.
-        looks: Where looks at sequences are remembered; replace it to share them between processes.
+        looks: Where looks at sequences are remembered: in the memory given, else in this process.
     """
 
     def __init__(self, dialect: Postgres, settings: PostgresConnection, options: SessionOptions) -> None:
         self.dialect = dialect
         self.settings = settings
         self.options = options
-        self.looks: LookStore = process_looks
+        self.looks: LookStore = NotedLooks(options.memory) if options.memory else process_looks
         self._further: dict[str, str] = {}
         self.connection = self._open()
         try:
