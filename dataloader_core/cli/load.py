@@ -86,7 +86,7 @@ def _run(out: Output, app: App, loads: Loads, keys: Sequence[str], full: bool) -
                     style="yellow",
                 )
                 told = True
-            loads.cancelled.wait(POLL_SECONDS)
+            loads.pause(POLL_SECONDS)
     run.not_started = waiting
     return run
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from dataloader_core.cli.progress import ProgressView
     from dataloader_core.control.records import Claim, Outcome
     from dataloader_core.loading.loader import DataLoader
+
+
+AWAKE_SECONDS = 0.5
+"""The main thread never sleeps longer: a signal that went to another thread is handled only when it wakes."""
 
 
 class Loads:
@@ -40,12 +45,21 @@ class Loads:
             for loader in self._loaders:
                 loader.cancel()
 
+    def pause(self, seconds: float) -> None:
+        """Sleep, but not beyond :meth:`cancel`."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0 and not self.cancelled.wait(min(left, AWAKE_SECONDS)):
+            continue
+
     def process(self, batches: Sequence[Sequence[Claim]]) -> list[Outcome]:
         """The outcomes of all batches; each batch has a loader and a thread of its own."""
         if not batches:
             return []
         with ThreadPoolExecutor(len(batches), "dataloader-batch") as pool:
-            return [outcome for outcomes in pool.map(self.batch, batches) for outcome in outcomes]
+            running = [pool.submit(self.batch, batch) for batch in batches]
+            while wait(running, timeout=AWAKE_SECONDS).not_done:
+                continue
+            return [outcome for ended in running for outcome in ended.result()]
 
     def batch(self, claims: Sequence[Claim]) -> list[Outcome]:
         """One batch, in the calling thread."""

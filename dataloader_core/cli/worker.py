@@ -91,7 +91,7 @@ class Worker:
                 running += [self._in_background(batch) for batch in batches]
             except ControlUnavailableError as error:
                 self._out.note(f"{error} Trying again at the next tick.", style="yellow")
-            self._loads.cancelled.wait(interval)
+            self._loads.pause(interval)
         for thread in running:
             thread.join()
 

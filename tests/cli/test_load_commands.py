@@ -234,7 +234,6 @@ def test_ctrl_c_ends_a_load_as_cancelled(slow: Deployment) -> None:
     process = slow.start("load", "crm.public.slow", "--json")
     try:
         wait_for(lambda: slow.sql("SELECT last_status FROM control.table_control") == [("In Progress",)])
-        time.sleep(1)
         process.send_signal(signal.SIGINT)
         code, out, err = finish(process, 45)
     finally:
@@ -252,6 +251,44 @@ def test_a_load_whose_process_is_killed_is_failed_by_the_next_run(slow: Deployme
     finish(process)
     slow.sql("UPDATE control.table_control SET is_active = false")
     assert slow.json("run", "--once")["reaped"] == ["crm.public.slow"]
+    assert slow.sql("SELECT last_status FROM control.table_control") == [("Failed",)]
+
+
+def test_ctrl_c_while_waiting_leaves_the_table_alone(slow: Deployment) -> None:
+    slow.add_source("crm", "--replace", "--max-loads", "1")
+    slow.apply()
+    first = slow.start("load", "crm.public.slow")
+    try:
+        wait_for(lambda: ("In Progress",) in slow.sql("SELECT last_status FROM control.table_control"))
+        second = slow.start("load", ORDERS, "--json")
+        assert second.stderr is not None
+        assert "Waiting for a place" in second.stderr.readline()
+        second.send_signal(signal.SIGINT)
+        code, out, err = finish(second)
+    finally:
+        first.kill()
+        first.communicate()
+    assert code == 130, err
+    assert json.loads(out)["not_started"] == [ORDERS]
+    assert slow.sql(f"SELECT last_status, load_seq FROM control.table_control WHERE control_key = '{ORDERS}'") == [
+        (None, 0)
+    ]
+
+
+def test_a_second_ctrl_c_ends_the_process_and_the_next_run_cleans_up(slow: Deployment) -> None:
+    process = slow.start("load", "crm.public.slow")
+    try:
+        wait_for(lambda: slow.sql("SELECT last_status FROM control.table_control") == [("In Progress",)])
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        wait_for(lambda: "Stopping" in process.stderr.readline())  # type: ignore[union-attr]
+        process.send_signal(signal.SIGINT)
+        code, _, _ = finish(process, 10)
+    finally:
+        process.kill()
+    assert code == 130
+    slow.sql("UPDATE control.table_control SET is_active = false")
+    slow.json("run", "--once")
     assert slow.sql("SELECT last_status FROM control.table_control") == [("Failed",)]
 
 
@@ -322,6 +359,7 @@ def test_what_is_ones_own_or_not_there_is_not_adopted(deployment: Deployment) ->
 
 def test_a_completed_backfill_is_not_restarted_by_its_file(deployment: Deployment) -> None:
     backfill = {**INCREMENTAL, "load_strategy": "chunked_backfill", "strategy_options": {"chunk_rows": 30}}
+    backfill["partition_column"] = "id"
     deployment.apply(**backfill)
     deployment.ok("load", ORDERS)
     assert deployment.sql("SELECT load_strategy FROM control.table_control") == [("incremental",)]
