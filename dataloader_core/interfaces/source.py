@@ -303,6 +303,14 @@ class SourceDialect(ABC):
             ConfigurationError: two statements, a data change, or text that cannot be parsed.
         """
 
+    @abstractmethod
+    def check_filter(self, predicate: str) -> None:
+        """Refuse what is not one predicate, to be put in parentheses behind WHERE. Never re-rendered.
+
+        Raises:
+            ConfigurationError: text that reaches beyond its parentheses, or cannot be parsed.
+        """
+
     def conditions(self, where: Sequence[Condition], columns: Mapping[str, Column]) -> str:
         """Conditions joined by AND, over bare columns, or an empty string."""
         from dataloader_core.plan import IsNull

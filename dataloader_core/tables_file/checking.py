@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any, Final, Protocol
 
 from dataloader_core.errors import DataLoaderError, UnknownNameError
+from dataloader_core.interfaces.source import SourceDialect
 from dataloader_core.interfaces.strategy import LoadStrategy
 from dataloader_core.table import SourceConfig
 from dataloader_core.tables_file.problems import Problem
@@ -24,17 +25,19 @@ _DESTINATION_PARTS: Final = ("destination_table_catalog", "destination_table_sch
 _REQUIRED: Final = ("db_config_key", "load_strategy", *_DESTINATION_PARTS)
 
 
-class Strategies(Protocol):
+class Plugins(Protocol):
     """The part of the registry that is needed here."""
 
     def strategy(self, name: str) -> type[LoadStrategy]: ...
+
+    def source(self, name: str) -> type[SourceDialect]: ...
 
 
 @dataclass(frozen=True)
 class Known:
     """What entries are checked against. ``rows``: every row of ``table_control`` by its key."""
 
-    strategies: Strategies
+    plugins: Plugins
     sources: Mapping[str, SourceConfig]
     rows: Mapping[str, Mapping[str, Any]]
 
@@ -73,7 +76,8 @@ def _row_problems(row: Mapping[str, Any], known: Known) -> Found:
     yield from _schedule(row)
     yield from _distances(row)
     if row.get("load_strategy"):
-        yield from _strategy(row, known.strategies)
+        yield from _strategy(row, known.plugins)
+    yield from _sql(row, known)
 
 
 def _source(row: Mapping[str, Any], known: Known) -> Found:
@@ -87,6 +91,20 @@ def _source(row: Mapping[str, Any], known: Known) -> Found:
         yield "source_table_name", "give either source_table_name or query, not both and not neither"
     if row.get("num_partitions") and not row.get("partition_column"):
         yield "num_partitions", "needs a partition_column"
+
+
+def _sql(row: Mapping[str, Any], known: Known) -> Found:
+    """Somebody's own SQL is parsed before it is stored; what it names is the source's matter."""
+    source = known.sources.get(row.get("db_config_key", ""))
+    if source is None or not (row.get("query") or row.get("filter")):
+        return
+    dialect = known.plugins.source(source.db_type)()
+    for field, check_sql in (("query", dialect.check_query), ("filter", dialect.check_filter)):
+        if row.get(field):
+            try:
+                check_sql(str(row[field]))
+            except DataLoaderError as error:
+                yield field, str(error)
 
 
 def _destination(row: Mapping[str, Any]) -> Found:
@@ -126,7 +144,7 @@ def _distances(row: Mapping[str, Any]) -> Found:
                 yield field, str(error)
 
 
-def _strategy(row: Mapping[str, Any], strategies: Strategies) -> Found:
+def _strategy(row: Mapping[str, Any], strategies: Plugins) -> Found:
     try:
         chosen = strategies.strategy(row["load_strategy"])
     except DataLoaderError as error:
@@ -148,7 +166,7 @@ def _needs(row: Mapping[str, Any], strategy: type[LoadStrategy], name: str) -> F
     if strategy.needs_watermark and not row.get("incremental_column"):
         yield "incremental_column", f"{name} reads from a watermark: it needs the column to read by"
     for field in ("rolling_column", "rolling_days"):
-        if strategy.name == "rolling" and not row.get(field):
+        if strategy.name == "rolling" and row.get(field) in (None, ""):
             yield field, f"{name} needs it: the window is rolling_days of rolling_column"
 
 

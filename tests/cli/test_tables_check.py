@@ -188,3 +188,19 @@ def test_a_row_that_became_something_else_than_the_file_says_is_changed() -> Non
 def test_an_emptied_list_of_keys_is_an_empty_list() -> None:
     (given,) = parse("tables: [{control_key: k, primary_key_cols: null}]")
     assert given.given["primary_key_cols"] == []
+
+
+@pytest.mark.parametrize(
+    ("field", "sql"),
+    [
+        ("query", "SELECT 1; DROP TABLE orders"),
+        ("query", "DELETE FROM orders RETURNING id"),
+        ("filter", "true) OR (true"),
+        ("filter", "id > 1; DROP TABLE orders"),
+    ],
+)
+def test_sql_that_is_not_what_it_should_be_is_refused_before_it_is_stored(field: str, sql: str) -> None:
+    fields: dict[str, Any] = {field: sql}
+    if field == "query":
+        fields |= {"source_table_schema": ..., "source_table_name": ...}
+    assert any(f"{field}: " in problem for problem in problems(entry(**fields)))
