@@ -1,133 +1,20 @@
-"""A deployment for the command line: a control database, a source with a password, a lake."""
+"""Fixtures of the command line's tests: a deployment, and one that nobody has initialised."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import traceback
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
-from typer.testing import CliRunner, Result
 
-from dataloader_core.cli.main import app
+from tests.support.deployment import Deployment, new_deployment, templates_of
 
-SOURCE_SQL = """
-CREATE TABLE orders (
-    id bigint PRIMARY KEY, name text, updated_at timestamptz NOT NULL DEFAULT now()
-);
-CREATE INDEX ON orders (updated_at);
-INSERT INTO orders SELECT n, 'order ' || n, now() - interval '1 day' FROM generate_series(1, 100) n;
-CREATE TABLE colours (code text PRIMARY KEY, label text);
-INSERT INTO colours VALUES ('r', 'red'), ('g', 'green');
-CREATE TABLE "Odd Name" (id int PRIMARY KEY, "a[b]" text);
-ANALYZE;
-"""
-
-
-class Deployment:
-    """Runs commands in one environment, in this process or in one of its own."""
-
-    def __init__(self, control_url: str, source_url: str, server: Any, folder: Path) -> None:
-        self.control_url = control_url
-        self.source_url = source_url
-        self.server = server
-        self.folder = folder
-        self.environment = {
-            "DATALOADER_CONTROL_URL": control_url,
-            "DATALOADER_LAKE": str(folder / "lake"),
-            "DATALOADER_SECRET_CRM": "correct horse",
-        }
-
-    def run(self, *arguments: str) -> Result:
-        return CliRunner().invoke(app, list(arguments), env=self.environment, catch_exceptions=False)
-
-    def ok(self, *arguments: str) -> str:
-        result = self.run(*arguments)
-        assert result.exit_code == 0, result.output + "".join(traceback.format_exception(*result.exc_info or ()))
-        return result.stdout
-
-    def json(self, *arguments: str) -> Any:
-        result = self.run(*arguments, "--json")
-        assert result.exit_code == 0, result.output
-        return json.loads(result.stdout)
-
-    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-        """The command as a process of its own."""
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith("DATALOADER_")}
-        return subprocess.Popen(
-            [sys.executable, "-m", "dataloader_core.cli.main", *arguments],
-            cwd=self.folder,
-            env={**inherited, **self.environment, **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def sql(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
-        """On the control database."""
-        return self._execute(self.control_url, statement, parameters)
-
-    def source_sql(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
-        return self._execute(self.source_url, statement, parameters)
-
-    def _execute(self, url: str, statement: str, parameters: tuple[object, ...]) -> list[tuple[Any, ...]]:
-        with psycopg.connect(url, autocommit=True) as connection:
-            cursor = connection.execute(statement, parameters or None)
-            return cursor.fetchall() if cursor.description else []
-
-    def add_source(self, name: str = "crm", *extra: str) -> None:
-        self.ok(
-            "source", "add", name, "--type", "postgresql", "--set", f"host={self.server.host}",
-            "--set", f"port={self.server.port}", "--set", "user=loader",
-            "--set", f"database={_name(self.source_url)}",
-            "--secret", "password=DATALOADER_SECRET_CRM", "--scope", "env", *extra,
-        )  # fmt: skip
-
-    def apply(self, **fields: object) -> None:
-        """One table of the source ``crm``: ``orders`` unless another is named."""
-        name = str(fields.pop("source_table_name", "orders"))
-        entry = {
-            "db_config_key": "crm",
-            "source_table_schema": "public",
-            "source_table_name": name,
-            "destination_table_catalog": "bronze",
-            "destination_table_schema": "crm",
-            "destination_table_name": name,
-            "load_strategy": "full",
-            **fields,
-        }
-        file = self.folder / f"{name}.yaml"
-        file.write_text(json.dumps({"tables": [entry]}))
-        self.ok("apply", str(file))
-
-    def rows(self, table: str) -> list[dict[str, Any]]:
-        """The rows of a table of the lake."""
-        from deltalake import DeltaTable
-
-        rows: list[dict[str, Any]] = (
-            DeltaTable(str(self.folder / "lake" / "bronze" / "crm" / table)).to_pyarrow_table().to_pylist()
-        )
-        return rows
+__all__ = ["Deployment"]
 
 
 @pytest.fixture(scope="session")
 def templates(postgres_server: Any) -> tuple[str, str]:
-    """Names of databases to copy: one that `init` has prepared, and a source. Copies are quicker than preparing."""
-    control, source = postgres_server.new_database("cli_template"), postgres_server.new_database("cli_template")
-    with psycopg.connect(source, autocommit=True) as connection:
-        connection.execute(SOURCE_SQL)
-    prepared = CliRunner().invoke(app, ["init"], env={"DATALOADER_CONTROL_URL": control})
-    assert prepared.exit_code == 0, prepared.output
-    return _name(control), _name(source)
-
-
-def _name(url: str) -> str:
-    return url.rpartition("/")[2].partition("?")[0]
+    return templates_of(postgres_server)
 
 
 @pytest.fixture
@@ -139,8 +26,4 @@ def empty(postgres_server: Any, templates: tuple[str, str], tmp_path: Path) -> D
 
 @pytest.fixture
 def deployment(postgres_server: Any, templates: tuple[str, str], tmp_path: Path) -> Deployment:
-    """Initialised, with the source ``crm``."""
-    control, source = (postgres_server.new_database("cli_copy", f"TEMPLATE {name}") for name in templates)
-    made = Deployment(control, source, postgres_server, tmp_path)
-    made.add_source()
-    return made
+    return new_deployment(postgres_server, templates, tmp_path)
