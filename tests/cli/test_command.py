@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 import typer
@@ -106,6 +106,12 @@ def test_help_lists_the_exit_codes() -> None:
         assert f"{int(code)}  {code.meaning}" in text
 
 
+def _used_by_children() -> float:
+    """Seconds of processor time: unlike those on the clock they do not depend on who else uses the machine."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def test_help_imports_neither_drivers_nor_models_and_is_quick() -> None:
     program = (
         "import sys\nfrom dataloader_core.cli.main import app\n"
@@ -115,9 +121,9 @@ def test_help_imports_neither_drivers_nor_models_and_is_quick() -> None:
     )
     fastest = 60.0
     for _ in range(3):
-        began = time.monotonic()
+        began = _used_by_children()
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-        fastest = min(fastest, time.monotonic() - began)
+        fastest = min(fastest, _used_by_children() - began)
         assert done.stderr == ""
     assert fastest < 0.5
 

@@ -39,6 +39,14 @@ def finish(process: subprocess.Popen[str], seconds: float = 60) -> tuple[int, st
     return process.returncode, out, err
 
 
+def until_in_progress(deployment: Deployment, process: subprocess.Popen[str]) -> None:
+    def in_progress() -> bool:
+        assert process.poll() is None, f"it ended before: {process.communicate()}"
+        return ("In Progress",) in deployment.sql("SELECT last_status FROM control.table_control")
+
+    wait_for(in_progress)
+
+
 def test_a_table_is_loaded_by_hand_and_everything_says_so(deployment: Deployment) -> None:
     deployment.apply()
     (outcome,) = deployment.json("load", ORDERS)["outcomes"]
@@ -233,7 +241,7 @@ def slow(deployment: Deployment) -> Deployment:
 def test_ctrl_c_ends_a_load_as_cancelled(slow: Deployment) -> None:
     process = slow.start("load", "crm.public.slow", "--json")
     try:
-        wait_for(lambda: slow.sql("SELECT last_status FROM control.table_control") == [("In Progress",)])
+        until_in_progress(slow, process)
         process.send_signal(signal.SIGINT)
         code, out, err = finish(process, 45)
     finally:
@@ -246,7 +254,7 @@ def test_ctrl_c_ends_a_load_as_cancelled(slow: Deployment) -> None:
 
 def test_a_load_whose_process_is_killed_is_failed_by_the_next_run(slow: Deployment) -> None:
     process = slow.start("load", "crm.public.slow")
-    wait_for(lambda: slow.sql("SELECT last_status FROM control.table_control") == [("In Progress",)])
+    until_in_progress(slow, process)
     process.kill()
     finish(process)
     slow.sql("UPDATE control.table_control SET is_active = false")
@@ -259,7 +267,7 @@ def test_ctrl_c_while_waiting_leaves_the_table_alone(slow: Deployment) -> None:
     slow.apply()
     first = slow.start("load", "crm.public.slow")
     try:
-        wait_for(lambda: ("In Progress",) in slow.sql("SELECT last_status FROM control.table_control"))
+        until_in_progress(slow, first)
         second = slow.start("load", ORDERS, "--json")
         assert second.stderr is not None
         assert "Waiting for a place" in second.stderr.readline()
@@ -278,7 +286,7 @@ def test_ctrl_c_while_waiting_leaves_the_table_alone(slow: Deployment) -> None:
 def test_a_second_ctrl_c_ends_the_process_and_the_next_run_cleans_up(slow: Deployment) -> None:
     process = slow.start("load", "crm.public.slow")
     try:
-        wait_for(lambda: slow.sql("SELECT last_status FROM control.table_control") == [("In Progress",)])
+        until_in_progress(slow, process)
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
         wait_for(lambda: "Stopping" in process.stderr.readline())  # type: ignore[union-attr]
@@ -297,12 +305,7 @@ def test_a_load_waits_for_its_sources_limit_and_says_so(slow: Deployment) -> Non
     slow.apply()
     first = slow.start("load", "crm.public.slow")
     try:
-        wait_for(
-            lambda: (
-                slow.sql("SELECT last_status FROM control.table_control WHERE control_key = 'crm.public.slow'")
-                == [("In Progress",)]
-            )
-        )
+        until_in_progress(slow, first)
         second = slow.start("load", ORDERS)
         assert second.stderr is not None
         assert "Waiting for a place" in second.stderr.readline()
