@@ -139,8 +139,8 @@ class Demo:
         self.console.print(f"  [dim]{time.monotonic() - began:.1f} s[/]")
 
     def _report(self, app: App, comparisons: Mapping[str, Comparison]) -> bool:
-        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
-        table.add_column("table\nstrategy")
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        table.add_column("table\nstrategy", no_wrap=True)
         for column in ("1st load\nrows, s", "2nd\n", "3rd\n", "promised\nrows, sum", "in Delta\nrows, sum"):
             table.add_column(column, justify="right")
         table.add_column("verdict\n")
