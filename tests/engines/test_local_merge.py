@@ -6,10 +6,11 @@ import tempfile
 from decimal import Decimal
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from local_table import UID, Rows, Table
+from local_table import ARROW, UID, Rows, Table
 
 from dataloader_core.errors import KeyValuesError, LossRefusedError, RivalCommitError
 from dataloader_core.plan import Append, Comparison, LossPolicy, Merge
@@ -34,7 +35,7 @@ row = st.tuples(st.integers(-20, 60), st.sampled_from(["a", "b", "é"]), st.one_
 table_rows = st.lists(row, max_size=30, unique_by=lambda r: r[0])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     loads=st.lists(table_rows, min_size=1, max_size=3),
     merges=st.lists(table_rows, min_size=1, max_size=3),
@@ -238,7 +239,7 @@ POOLS = {
 }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.data(), kind=st.sampled_from(sorted(POOLS)))
 def test_statistics_never_hide_a_file_that_holds_a_key(data: st.DataObject, kind: str) -> None:
     sql = duckdb_type(ColumnType.parse(kind))
@@ -274,3 +275,14 @@ def test_bounds_that_another_writer_cut_to_milliseconds_hide_nothing(lake: Path)
     log.write_text(cut)
     table.load("SELECT timestamptz '2024-01-01 00:00:00.123999+00' AS k, 2 AS v", Merge(("k",)))
     assert [r[1] for r in table.rows()] == [2]
+
+
+def test_integers_that_lie_far_apart_are_written_as_every_reader_reads_them(lake: Path) -> None:
+    table = Table(lake, KEYED)
+    table.create()
+    far = [(-(2**31) + 1, "low", 1), (2**31 - 1, "high", 1), (0, "x", 1)]
+    table.load(values(far), way=ARROW)
+    table.load(values([(0, "again", 2)]), BY_ID)
+    found = [r for f in table.look().handle.files for r in pq.read_table(table.path / f.path)["id"].to_pylist()]
+    assert sorted(found) == sorted(r[0] for r in far)
+    assert (0, "again", 2) in table.rows()

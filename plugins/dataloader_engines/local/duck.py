@@ -124,8 +124,9 @@ class Duck:
         self, sql: str, folder: Path, prefix: str, columns: Sequence[TargetColumn], mb: int
     ) -> list[DataFile]:
         """Write a query to as many files of about ``mb`` MiB as it needs; none for no rows."""
+        options = _options(columns, _stream_version(columns))
         rows = self._con.execute(
-            f"COPY ({sql}) TO {text(folder)} ({_options(columns)}, FILE_SIZE_BYTES '{mb}MiB', "
+            f"COPY ({sql}) TO {text(folder)} ({options}, FILE_SIZE_BYTES '{mb}MiB', "
             f"FILENAME_PATTERN {text(prefix + '{i}')}, OVERWRITE_OR_IGNORE)"
         ).fetchall()
         return [_written(row) for row in rows]
@@ -136,16 +137,36 @@ class Duck:
         return {name.casefold(): (name, kind) for name, kind, *_ in rows}
 
 
-def _options(columns: Sequence[TargetColumn]) -> str:
+def _version(columns: Sequence[TargetColumn]) -> str:
+    """V2 is smaller, but its floats (BYTE_STREAM_SPLIT) are refused by Spark's vectorized reader up to 4.1."""
+    return "V1" if any(c.type.name in ("float", "double") for c in columns) else "V2"
+
+
+def _stream_version(columns: Sequence[TargetColumn]) -> str:
+    """A stream cannot be written a second time once its integers turn out to lie too far apart."""
+    return "V1" if any(c.type.name == "int" for c in columns) else _version(columns)
+
+
+def _too_far_apart(file: DataFile, columns: Sequence[TargetColumn]) -> bool:
+    """Whether V2 wrote what other readers refuse: DuckDB 1.5 gives differences of 32-bit integers 33 bits."""
+    bounds = (file.stats.get(c.name) for c in columns if c.type.name == "int")
+    return any(b and b.low and b.high and int(b.high) - int(b.low) >= 1 << 31 for b in bounds)
+
+
+def _options(columns: Sequence[TargetColumn], version: str) -> str:
     return (
-        "FORMAT parquet, PARQUET_VERSION V2, COMPRESSION snappy, RETURN_STATS, "
+        f"FORMAT parquet, PARQUET_VERSION {version}, COMPRESSION snappy, RETURN_STATS, "
         f"ROW_GROUP_SIZE {row_group_rows(len(columns))}, ROW_GROUP_SIZE_BYTES '{_ROW_GROUP_MB}MiB'"
     )
 
 
 def _copy(con: duckdb.DuckDBPyConnection, sql: str, path: Path, columns: Sequence[TargetColumn]) -> DataFile:
-    [row] = con.execute(f"COPY ({sql}) TO {text(path)} ({_options(columns)})").fetchall()
-    return _written(row)
+    def write(version: str) -> DataFile:
+        [row] = con.execute(f"COPY ({sql}) TO {text(path)} ({_options(columns, version)})").fetchall()
+        return _written(row)
+
+    file = write(_version(columns))
+    return write("V1") if _too_far_apart(file, columns) else file
 
 
 def _written(row: tuple[Any, ...]) -> DataFile:
