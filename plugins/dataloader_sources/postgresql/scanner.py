@@ -14,6 +14,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from dataloader_core.errors import SourceRefusedError
 from dataloader_core.interfaces.source import ParquetFile, ParquetOptions
+from dataloader_core.parquet import overflows_delta_encoding, version_for
 from dataloader_core.plan import Column, Read
 from dataloader_core.types import ColumnType
 from dataloader_sources.postgresql.extension import duckdb_cursor, quoted
@@ -165,9 +166,10 @@ class Reader:
         """Write what the SELECT gives to a file; without rows there is no file and the answer is None."""
         self.writing = path
         try:
-            version = parquet_version(columns)
+            version = version_for(column.type for column in columns)
             file = self._copy(self.select(sql, columns), columns, path, options, version)
-            if file is not None and version == "V2" and overflows_delta_encoding(file, columns):
+            types = {column.target: column.type for column in columns}
+            if file is not None and version == "V2" and overflows_delta_encoding(types, file.stats):
                 plain = path.with_suffix(".plain")
                 file = self._copy(f"FROM read_parquet('{quoted(str(path))}')", columns, plain, options, "V1")
                 assert file is not None
@@ -201,26 +203,6 @@ class Reader:
         row = self._cursor.execute(sql).fetchone()
         assert row is not None
         return tuple(row)
-
-
-def parquet_version(columns: Sequence[Column]) -> str:
-    """V2 encodes better, but its floats (BYTE_STREAM_SPLIT) are refused by Spark's vectorized reader up to 4.1."""
-    return "V1" if any(column.type.name in ("float", "double") for column in columns) else "V2"
-
-
-def overflows_delta_encoding(file: ParquetFile, columns: Sequence[Column]) -> bool:
-    """Whether other readers may refuse the file: 32-bit integers that lie more than 2^31 - 1 apart.
-
-    DuckDB 1.5 writes their differences with 33 bits (DELTA_BINARY_PACKED), where Parquet wants them to wrap around;
-    neither Arrow nor arrow-rs reads that. Version 1 of the format has no such encoding.
-    """
-    for column in columns:
-        if column.type.name == "int" and (stats := file.stats.get(column.target)) is not None:
-            if stats.low is None or stats.high is None:
-                continue
-            if int(stats.high) - int(stats.low) >= 1 << 31:
-                return True
-    return False
 
 
 def _identifier(name: str) -> str:
