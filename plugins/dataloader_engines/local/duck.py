@@ -12,6 +12,7 @@ import duckdb
 
 from dataloader_core.commit import TargetColumn
 from dataloader_core.interfaces.source import ColumnStats
+from dataloader_core.parquet import Version, overflows_delta_encoding, version_for
 from dataloader_core.plan import Comparison, Condition, IsNull
 from dataloader_engines.local.types import duckdb_type
 
@@ -137,23 +138,12 @@ class Duck:
         return {name.casefold(): (name, kind) for name, kind, *_ in rows}
 
 
-def _version(columns: Sequence[TargetColumn]) -> str:
-    """V2 is smaller, but its floats (BYTE_STREAM_SPLIT) are refused by Spark's vectorized reader up to 4.1."""
-    return "V1" if any(c.type.name in ("float", "double") for c in columns) else "V2"
-
-
-def _stream_version(columns: Sequence[TargetColumn]) -> str:
+def _stream_version(columns: Sequence[TargetColumn]) -> Version:
     """A stream cannot be written a second time once its integers turn out to lie too far apart."""
-    return "V1" if any(c.type.name == "int" for c in columns) else _version(columns)
+    return "V1" if any(c.type.name == "int" for c in columns) else version_for(c.type for c in columns)
 
 
-def _too_far_apart(file: DataFile, columns: Sequence[TargetColumn]) -> bool:
-    """Whether V2 wrote what other readers refuse: DuckDB 1.5 gives differences of 32-bit integers 33 bits."""
-    bounds = (file.stats.get(c.name) for c in columns if c.type.name == "int")
-    return any(b and b.low and b.high and int(b.high) - int(b.low) >= 1 << 31 for b in bounds)
-
-
-def _options(columns: Sequence[TargetColumn], version: str) -> str:
+def _options(columns: Sequence[TargetColumn], version: Version) -> str:
     return (
         f"FORMAT parquet, PARQUET_VERSION {version}, COMPRESSION snappy, RETURN_STATS, "
         f"ROW_GROUP_SIZE {row_group_rows(len(columns))}, ROW_GROUP_SIZE_BYTES '{_ROW_GROUP_MB}MiB'"
@@ -161,12 +151,12 @@ def _options(columns: Sequence[TargetColumn], version: str) -> str:
 
 
 def _copy(con: duckdb.DuckDBPyConnection, sql: str, path: Path, columns: Sequence[TargetColumn]) -> DataFile:
-    def write(version: str) -> DataFile:
+    def write(version: Version) -> DataFile:
         [row] = con.execute(f"COPY ({sql}) TO {text(path)} ({_options(columns, version)})").fetchall()
         return _written(row)
 
-    file = write(_version(columns))
-    return write("V1") if _too_far_apart(file, columns) else file
+    file = write(version_for(c.type for c in columns))
+    return write("V1") if overflows_delta_encoding({c.name: c.type for c in columns}, file.stats) else file
 
 
 def _written(row: tuple[Any, ...]) -> DataFile:
