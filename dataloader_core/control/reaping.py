@@ -19,7 +19,7 @@ MESSAGE_LENGTH: Final = 2000
 
 _CLAIMED: Final = f"""
 SELECT config_id, control_key, load_seq, load_id, last_status, claim_holder, run_id,
-       load_queued_at < now() - interval '{LOST_AFTER}' AS queued_long,
+       load_queued_at < now() - interval '{LOST_AFTER}' AS queued_long, heartbeat_at IS NOT NULL AS was_alive,
        coalesce(heartbeat_at, load_started_at, load_queued_at) < now() - interval '{LOST_AFTER}' AS silent
 FROM control.table_control WHERE last_status IN ('Queued', 'In Progress')
 """
@@ -75,6 +75,9 @@ def _why_lost(row: Mapping[str, Any], living: Collection[tuple[str, int]], run_i
     if not row["queued_long"]:
         return None
     if holder.kind == "dagster":
+        # Its process had begun to care for it and is gone, whatever the orchestrator still believes of the run.
+        if row["was_alive"] and row["silent"]:
+            return f"The load was lost: the process of its Dagster run gave no heartbeat for {LOST_AFTER}."
         return _run_lost(row, holder, run_is_alive)
     if row["silent"] and (holder.host, holder.pid) not in living:
         return f"The load was lost: {holder.describe()} did not start it within {LOST_AFTER} and gives no heartbeat."

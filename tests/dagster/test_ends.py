@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from uuid import UUID
 
 from dagster import AssetKey, DagsterEvent, DagsterEventType, DagsterRun, DagsterRunStatus
 from dagster import build_run_status_sensor_context as sensor_context
 
 from dataloader_dagster.monitors import reconcile
+from dataloader_dagster.requests import loads_of
 from tests.dagster.deployment import Deployment, until
 from tests.dagster.test_runs import age_claims, waiting_run
 
@@ -102,6 +104,26 @@ def test_a_run_cancelled_while_it_waits_fails_its_tables_at_once(deployment: Dep
     found = deployment.status(key)
     assert found.last_status == "Failed"
     assert "cancelled" in str(found.last_status_message)
+
+
+def test_a_table_that_still_waits_in_a_run_whose_host_is_gone_is_reaped(deployment: Deployment) -> None:
+    """Dagster believes that the run goes on; its process had begun, and nothing is heard of it any more."""
+    key = deployment.add_table("orders")
+    [request] = deployment.tick()
+    run = waiting_run(deployment, request.run_config)
+    deployment.instance.report_dagster_event(DagsterEvent(DagsterEventType.RUN_START.value, run.job_name), run.run_id)
+    started = deployment.instance.get_run_by_id(run.run_id)
+    assert started is not None
+    assert started.status is DagsterRunStatus.STARTED
+    [load] = loads_of(run)
+    deployment.control.attach_run([UUID(load)], run_id=run.run_id)
+    age_claims(deployment, timedelta(minutes=30))
+    deployment.control.heartbeat({UUID(load): None})
+    deployment.tick()
+    assert deployment.status(key).last_status == "Queued"
+    deployment.sql("UPDATE control.table_control SET heartbeat_at = now() - interval '6 minutes'", control=True)
+    deployment.tick()
+    assert deployment.status(key).last_status == "Failed"
 
 
 def test_late_news_of_a_run_change_nothing(deployment: Deployment) -> None:
