@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dagster import AssetSelection, Definitions, define_asset_job, in_process_executor
 
+from dataloader_core.plugins.manager import KINDS, Registry, default_registry
 from dataloader_dagster.assets import table_load_asset
 from dataloader_dagster.monitors import reconcile_sensors
 from dataloader_dagster.requests import TABLE_LOAD, TABLE_LOAD_JOB
@@ -28,10 +29,17 @@ def build_definitions(translator: TableAssetTranslator | None = None) -> Definit
         description="Loads the tables that a tick of the sensor claimed.",
     )
     return Definitions(
+        metadata=registered(default_registry()),
         assets=[table_load_asset(translator or TableAssetTranslator())],
         jobs=[job],
         sensors=[master_sensor, *reconcile_sensors(job)],
     )
+
+
+def registered(registry: Registry) -> dict[str, str]:
+    """The plugins that this location was assembled with, by kind, and those that were left out."""
+    names = {kind: ", ".join(registry.names(kind)) or "none" for kind in KINDS}
+    return names | {"left out": "; ".join(map(str, registry.problems)) or "none"}
 
 
 defs = build_definitions()

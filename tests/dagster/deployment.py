@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -102,6 +103,20 @@ class Deployment:
         job = defs.resolve_job_def(str(request.job_name))
         done = job.execute_in_process(request.run_config, self.instance, raise_on_error=False, tags=dict(request.tags))
         return done.dagster_run
+
+    def waiting_run(self, request: RunRequest) -> DagsterRun:
+        """The requested run as the daemon makes it, not launched yet."""
+        job = defs.resolve_job_def(str(request.job_name))
+        return self.instance.create_run_for_job(job, run_config=request.run_config)
+
+    def age_claims(self, age: timedelta) -> None:
+        """As if what is Queued had been claimed this long ago."""
+        then = (datetime.now(UTC) - age).isoformat()
+        self.sql(
+            f"UPDATE control.table_control SET load_queued_at = '{then}', last_status_date_time = '{then}', "
+            "heartbeat_at = NULL WHERE last_status = 'Queued'",
+            control=True,
+        )
 
     def status(self, control_key: str) -> TableStatus:
         return self.control.status([control_key])[0]

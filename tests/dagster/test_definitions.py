@@ -53,3 +53,9 @@ def test_a_run_uses_no_further_process_for_its_step() -> None:
 
 def test_every_set_of_definitions_is_whole() -> None:
     assert build_definitions().resolve_asset_graph().has(AssetKey("dataloader_table_load"))
+
+
+def test_the_location_says_which_plugins_it_was_assembled_with() -> None:
+    assert "subprocess" in str(defs.metadata["launcher"])
+    assert "chunked_backfill" in str(defs.metadata["strategy"])
+    assert "left out" in defs.metadata

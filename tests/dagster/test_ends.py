@@ -19,7 +19,6 @@ from dagster import build_run_status_sensor_context as sensor_context
 from dataloader_dagster.monitors import reconcile
 from dataloader_dagster.requests import loads_of
 from tests.dagster.deployment import Deployment, until
-from tests.dagster.test_runs import age_claims, waiting_run
 
 TICK = """
 from dagster import DagsterInstance, build_sensor_context
@@ -87,7 +86,7 @@ def test_a_sensor_killed_between_claim_and_request_loses_nothing(deployment: Dep
     assert killed.returncode == -signal.SIGKILL
     assert deployment.status(key).last_status == "Queued"
     assert deployment.tick() == []
-    age_claims(deployment, timedelta(minutes=6))
+    deployment.age_claims(timedelta(minutes=6))
     deployment.tick()
     assert deployment.status(key).last_status == "Failed"
     deployment.control.reset(key)
@@ -98,7 +97,7 @@ def test_a_sensor_killed_between_claim_and_request_loses_nothing(deployment: Dep
 def test_a_run_cancelled_while_it_waits_fails_its_tables_at_once(deployment: Deployment) -> None:
     key = deployment.add_table("orders")
     [request] = deployment.tick()
-    run = waiting_run(deployment, request.run_config)
+    run = deployment.waiting_run(request)
     deployment.instance.report_run_canceled(run)
     reconcile_run(deployment, run.run_id, DagsterEventType.RUN_CANCELED)
     found = deployment.status(key)
@@ -110,14 +109,14 @@ def test_a_table_that_still_waits_in_a_run_whose_host_is_gone_is_reaped(deployme
     """Dagster believes that the run goes on; its process had begun, and nothing is heard of it any more."""
     key = deployment.add_table("orders")
     [request] = deployment.tick()
-    run = waiting_run(deployment, request.run_config)
+    run = deployment.waiting_run(request)
     deployment.instance.report_dagster_event(DagsterEvent(DagsterEventType.RUN_START.value, run.job_name), run.run_id)
     started = deployment.instance.get_run_by_id(run.run_id)
     assert started is not None
     assert started.status is DagsterRunStatus.STARTED
     [load] = loads_of(run)
     deployment.control.attach_run([UUID(load)], run_id=run.run_id)
-    age_claims(deployment, timedelta(minutes=30))
+    deployment.age_claims(timedelta(minutes=30))
     deployment.control.heartbeat({UUID(load): None})
     deployment.tick()
     assert deployment.status(key).last_status == "Queued"

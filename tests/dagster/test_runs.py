@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from dagster import AssetKey, DagsterRunStatus
 from deltalake import DeltaTable
 
-from dataloader_dagster.requests import loads_of
 from tests.dagster.deployment import KEY, Deployment, load_processes, until
 
 
@@ -143,7 +142,7 @@ def test_a_claim_without_a_run_is_reaped(deployment: Deployment) -> None:
     """What a sensor leaves that died between its claim and its request."""
     key = deployment.add_table("orders")
     assert deployment.tick()
-    age_claims(deployment, timedelta(minutes=6))
+    deployment.age_claims(timedelta(minutes=6))
     deployment.tick()
     assert deployment.status(key).last_status == "Failed"
 
@@ -151,8 +150,8 @@ def test_a_claim_without_a_run_is_reaped(deployment: Deployment) -> None:
 def test_a_claim_whose_run_waits_to_be_launched_is_left_alone(deployment: Deployment) -> None:
     key = deployment.add_table("orders")
     [request] = deployment.tick()
-    waiting_run(deployment, request.run_config)
-    age_claims(deployment, timedelta(minutes=30))
+    deployment.waiting_run(request)
+    deployment.age_claims(timedelta(minutes=30))
     deployment.tick()
     assert deployment.status(key).last_status == "Queued"
 
@@ -160,33 +159,12 @@ def test_a_claim_whose_run_waits_to_be_launched_is_left_alone(deployment: Deploy
 def test_a_claim_whose_run_was_cancelled_while_it_waited_is_reaped(deployment: Deployment) -> None:
     key = deployment.add_table("orders")
     [request] = deployment.tick()
-    run = waiting_run(deployment, request.run_config)
+    run = deployment.waiting_run(request)
     deployment.tick()
     deployment.instance.report_run_canceled(run)
-    age_claims(deployment, timedelta(minutes=6))
+    deployment.age_claims(timedelta(minutes=6))
     deployment.tick()
     assert deployment.status(key).last_status == "Failed"
-
-
-def waiting_run(deployment: Deployment, run_config: object):  # type: ignore[no-untyped-def]
-    from dataloader_dagster.definitions import defs
-
-    run = deployment.instance.create_run_for_job(
-        defs.resolve_job_def("dataloader_table_load_job"),
-        run_config=run_config,  # type: ignore[arg-type]
-    )
-    assert loads_of(run)
-    return run
-
-
-def age_claims(deployment: Deployment, age: timedelta) -> None:
-    """As if the claims had been made this long ago."""
-    then = (datetime.now(UTC) - age).isoformat()
-    deployment.sql(
-        f"UPDATE control.table_control SET load_queued_at = '{then}', last_status_date_time = '{then}', "
-        f"heartbeat_at = NULL WHERE last_status = 'Queued'",
-        control=True,
-    )
 
 
 def test_the_control_row_names_the_process_that_loads(deployment: Deployment) -> None:
