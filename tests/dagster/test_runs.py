@@ -57,6 +57,16 @@ def test_tables_of_one_source_share_runs_and_a_tick_claims_ten(deployment: Deplo
     assert [len(r.run_config["ops"]["dataloader_table_load"]["config"]["loads"]) for r in requests] == [10]
 
 
+def test_a_row_with_options_that_its_strategy_does_not_have_fails_without_a_run(deployment: Deployment) -> None:
+    good = deployment.add_table("good")
+    bad = deployment.add_table("bad", strategy_options={"nonsense": 1})
+    [request] = deployment.tick()
+    assert request.tags["dataloader/tables"] == "1"
+    assert deployment.status(good).last_status == "Queued"
+    assert deployment.status(bad).last_status == "Failed"
+    assert "nonsense" in str(deployment.status(bad).last_status_message)
+
+
 def test_a_failing_table_fails_alone_and_the_run_names_it(deployment: Deployment) -> None:
     good, bad = deployment.add_table("good"), deployment.add_table("bad")
     deployment.sql("DROP TABLE bad")
