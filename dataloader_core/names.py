@@ -42,8 +42,10 @@ def fold_columns(names: Sequence[str]) -> Mapping[str, str]:
     return folded
 
 
-def match_name(kind: str, name: str, catalog: Iterable[str]) -> str:
+def match_name(kind: str, name: str, catalog: Iterable[str], *, cure: str | None = None) -> str:
     """The catalog's own spelling of ``name``: exact first, then the only one that differs in case.
+
+    ``cure`` is for a name that is not there at all.
 
     Raises:
         UnknownNameError: none, or several that differ only in case.
@@ -54,5 +56,5 @@ def match_name(kind: str, name: str, catalog: Iterable[str]) -> str:
     near = [n for n in names if n.casefold() == name.casefold()]
     if len(near) == 1:
         return near[0]
-    cure = f"Write one of {', '.join(map(repr, near))} exactly." if near else None
+    cure = f"Write one of {', '.join(map(repr, near))} exactly." if near else cure
     raise UnknownNameError(kind, name, names, cure=cure)

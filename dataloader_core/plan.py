@@ -316,8 +316,10 @@ class LossPolicy:
 class Step:
     """One read and the one commit that it becomes.
 
-    ``staged``: the rows go to the backfill's staging table instead of the target. ``read`` None: nothing is
-    read, the staging table itself replaces the target (the last step of ``publish = at_end``).
+    ``unique``: target names of columns that must be present and unique in what is read, as a merge's keys must,
+    where no constraint of the source proves it. ``staged``: the rows go to the backfill's staging table instead of
+    the target. ``read`` None: nothing is read, the staging table itself replaces the target (the last step of
+    ``publish = at_end``).
     """
 
     read: Read | None
@@ -327,6 +329,7 @@ class Step:
     loss: LossPolicy = LossPolicy()
     progress: Backfill | None = None
     staged: bool = False
+    unique: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,17 @@ def loss_of(given: PlanInput) -> LossPolicy:
     return LossPolicy(given.table.allow_empty, given.table.max_delete_fraction)
 
 
+def unproven_keys(given: PlanInput) -> tuple[str, ...]:
+    """``primary_key_cols`` as the destination calls them, unless a key of the source is among them.
+
+    For a step that overwrites where later ones merge: doubled keys would come in here, and stay.
+    """
+    keys = set(given.table.primary_key_cols)
+    if any(set(key) <= keys for key in given.source.keys):
+        return ()
+    return tuple(given.source.column(name).target for name in given.table.primary_key_cols)
+
+
 def merge_by_keys(
     given: PlanInput, *, delete_where: tuple[Condition, ...] = (), delete_missing_where: tuple[Condition, ...] = ()
 ) -> Merge:

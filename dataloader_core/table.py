@@ -21,7 +21,7 @@ class SourceConfig:
     default_target_schema: str | None = None
     is_active: bool = True
     max_concurrent_loads: int = 12
-    max_connections: int = 8
+    max_connections: int = 48
     options: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -60,7 +60,7 @@ CREATE TABLE IF NOT EXISTS control.table_control_dbconfig (
     default_target_schema text,
     is_active             boolean     NOT NULL DEFAULT true,
     max_concurrent_loads  integer     NOT NULL DEFAULT 12 CHECK (max_concurrent_loads >= 1),
-    max_connections       integer     NOT NULL DEFAULT 8 CHECK (max_connections >= 1),
+    max_connections       integer     NOT NULL DEFAULT 48 CHECK (max_connections >= 1),
     options               jsonb       NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(options) = 'object'),
     created_at            timestamptz NOT NULL DEFAULT now(),
     create_user           text        NOT NULL DEFAULT session_user,

@@ -287,6 +287,26 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION control.check_rules() IS 'Judges every change of configuration.';
 
+CREATE OR REPLACE FUNCTION control.check_source() RETURNS trigger
+LANGUAGE plpgsql AS $$
+DECLARE
+    field text;
+BEGIN
+    IF jsonb_typeof(NEW.db_config_value) = 'object' THEN
+        SELECT key INTO field FROM jsonb_each(NEW.db_config_value)
+        WHERE key ~* '(password|passwd|secret|token|private_key)' AND jsonb_typeof(value) = 'object' AND value ? 'value'
+        LIMIT 1;
+        IF field IS NOT NULL THEN
+            PERFORM control.refuse(
+                format('Source %L: %s holds a secret; its value does not belong into the control database.',
+                       NEW.db_config_key, field),
+                'Store it as a secret, and write the secret''s name here.');
+        END IF;
+    END IF;
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION control.check_source() IS 'Refuses a literal password. What a dialect calls its secrets is judged when it connects.';
+
 CREATE OR REPLACE FUNCTION control.close_history() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, control, pg_temp AS $$
 BEGIN
@@ -301,6 +321,9 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION control.close_history() IS 'A load that was failed by plain SQL ends in the history as well.';
 
+DROP TRIGGER IF EXISTS a10_source ON control.table_control_dbconfig;
+CREATE TRIGGER a10_source BEFORE INSERT OR UPDATE OF db_config_value ON control.table_control_dbconfig
+    FOR EACH ROW EXECUTE FUNCTION control.check_source();
 DROP TRIGGER IF EXISTS a10_defaults ON control.table_control;
 CREATE TRIGGER a10_defaults BEFORE INSERT ON control.table_control
     FOR EACH ROW EXECUTE FUNCTION control.fill_defaults();

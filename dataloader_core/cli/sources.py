@@ -43,7 +43,7 @@ def add(
         str | None, typer.Option(help="destination_table_schema of tables that give none.")
     ] = None,
     max_loads: Annotated[int, typer.Option(min=1, help="Tables loaded at once, over all processes.")] = 12,
-    max_connections: Annotated[int, typer.Option(min=1, help="Connections that one run may open.")] = 8,
+    max_connections: Annotated[int, typer.Option(min=1, help="Connections that one run may open.")] = 48,
     option: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="A session's option, for instance statement_timeout=2h. Repeatable."),

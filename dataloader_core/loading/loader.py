@@ -24,7 +24,7 @@ from dataloader_core.errors import (
 from dataloader_core.interfaces.engine import Engine
 from dataloader_core.loading.heartbeat import Heartbeat
 from dataloader_core.loading.patience import patiently
-from dataloader_core.loading.source_access import SourceAccess
+from dataloader_core.loading.source_access import SourceAccess, connections_of
 from dataloader_core.loading.steps import ReadStep
 from dataloader_core.loading.table_load import TableLoad
 from dataloader_core.plugins.manager import Registry
@@ -106,7 +106,7 @@ class DataLoader:
                     f"{claim.source.db_config_key!r}.",
                     cure="Use one DataLoader per source.",
                 )
-        workers = max(1, min(self._pool, len(claims), self.source.max_connections))
+        workers = max(1, min(self._pool, len(claims), self.source.max_connections // connections_of(self.source)))
         with Heartbeat(self._control) as self._heartbeat, ThreadPoolExecutor(workers, "dataloader-table") as pool:
             for claim in claims:
                 self._heartbeat.add(claim.load_id)
@@ -173,7 +173,7 @@ class DataLoader:
             where = traceback.extract_tb(error.__traceback__)[-1:]
             log.error("load of %s failed at %s: %s", claim.control_key, where, message)
         samples = error.samples if isinstance(error, DataLoaderError) else ()
-        details = f"{message} Values: {', '.join(samples)}" if samples else message
+        details = f"Values: {', '.join(samples)}" if samples else None
         try:
             patiently(
                 lambda: self._control.fail(claim, message, log=details, cancelled=cancelled),

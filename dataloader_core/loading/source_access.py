@@ -39,6 +39,12 @@ class SourceAccess:
         return redact(text, [f.get_secret_value() for f in fields if isinstance(f, SecretStr)])
 
 
+def connections_of(source: SourceConfig) -> int:
+    """Connections that one load opens at most: its session, its snapshot, and the readers of that."""
+    return 2 + session_options(source, "").parallel
+
+
+_PARALLEL = SessionOptions().parallel
 _SPANS = ("login_timeout", "statement_timeout", "lock_timeout")
 
 
@@ -50,6 +56,7 @@ def session_options(source: SourceConfig, application_name: str) -> SessionOptio
             given[name] = _span(source, name, str(text))
     if (statement := source.options.get("init_statement")) is not None:
         given["init_statement"] = str(statement)
+    given["parallel"] = max(1, min(_PARALLEL, source.max_connections - 2))
     if (parallel := source.options.get("parallel")) is not None:
         if not isinstance(parallel, int) or not 1 <= parallel <= 64:
             raise ConfigurationError(

@@ -28,7 +28,7 @@ from dataloader_core.plan import (
 )
 from dataloader_core.planning import needs, parse_options
 from dataloader_core.plugins import StrategyRecord, hookimpl
-from dataloader_core.reads import loss_of, read_all
+from dataloader_core.reads import loss_of, read_all, unproven_keys
 from dataloader_core.values import Value
 from dataloader_core.watermarks import cursor_column, just_below, limit_of
 from dataloader_strategies.append_only import AppendOnly
@@ -147,6 +147,7 @@ class _Chunks:
             self._loss(of),
             replace(self.progress, done=number),
             staged=staged,
+            unique=unproven_keys(self.given) if SUCCESSORS[self.progress.then].needs_keys else (),
         )
 
     def _loss(self, of: int) -> LossPolicy:

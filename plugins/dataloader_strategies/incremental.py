@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataloader_core.interfaces.strategy import LoadStrategy, PlanInput
 from dataloader_core.plan import CapQuestion, Facts, LoadPlan, Question, Replace, Step
 from dataloader_core.plugins import StrategyRecord, hookimpl
-from dataloader_core.reads import loss_of, merge_by_keys, read_all
+from dataloader_core.reads import loss_of, merge_by_keys, read_all, unproven_keys
 from dataloader_core.watermarks import (
     check_cursor,
     cursor_column,
@@ -41,7 +41,7 @@ class Incremental(LoadStrategy):
         limit = limit_of(given, facts.cap(cursor.column.name), merges=True)
         rule, loss = rule_of(given, cursor, limit), loss_of(given)
         if cursor.reads_everything:
-            step = Step(read_all(given), Replace(), rule, "everything", loss)
+            step = Step(read_all(given), Replace(), rule, "everything", loss, unique=unproven_keys(given))
         else:
             step = Step(read_all(given, cursor.newer()), merge_by_keys(given), rule, cursor.describe(), loss)
         return LoadPlan(

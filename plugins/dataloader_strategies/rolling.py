@@ -10,7 +10,7 @@ from dataloader_core.errors import ConfigurationError
 from dataloader_core.interfaces.strategy import LoadStrategy, PlanInput, StrategyOptions
 from dataloader_core.plan import Column, Comparison, Facts, KeepWatermark, LoadPlan, Merge, Question, Replace, Step
 from dataloader_core.plugins import StrategyRecord, hookimpl
-from dataloader_core.reads import loss_of, merge_by_keys, read_all
+from dataloader_core.reads import loss_of, merge_by_keys, read_all, unproven_keys
 from dataloader_core.values import Value, utc_value
 
 _TYPES = ("date", "timestamp_ntz", "timestamp")
@@ -60,7 +60,9 @@ class Rolling(LoadStrategy):
         label = f"{column.name} >= {start}"
         if given.state.load_full or not given.state.has_rows:
             where = (inside,) if options.delete_outside else ()
-            step = Step(read_all(given, where), Replace(), KeepWatermark(), label if where else "everything", loss)
+            label = label if where else "everything"
+            unique = unproven_keys(given)
+            step = Step(read_all(given, where), Replace(), KeepWatermark(), label, loss, unique=unique)
         else:
             step = Step(read_all(given, (inside,)), self._merge(given, column, start), KeepWatermark(), label, loss)
         return LoadPlan(self.name, (step,), load_full=given.state.load_full, reasons=reasons)

@@ -246,3 +246,13 @@ def test_a_new_row_brings_no_state(add: Add, sql: Sql) -> None:
 def test_sql_and_python_make_the_same_control_key(sql: Sql, parts: list[str]) -> None:
     made = sql("SELECT control.readable_key(VARIADIC %s::text[]) AS key", parts)[0]["key"]
     assert made == names.control_key(*parts)
+
+
+def test_a_literal_password_is_refused_where_it_is_written(control: ControlDatabase, sql: Sql) -> None:
+    literal = '{"host": {"value": "db"}, "password": {"value": "hunter2"}}'
+    with pytest.raises(psycopg.errors.CheckViolation, match="password holds a secret") as refused:
+        sql(
+            "INSERT INTO control.table_control_dbconfig (db_config_key, db_type, db_config_value) VALUES ('x', 'y', %s)",
+            literal,
+        )
+    assert "hunter2" not in str(refused.value)

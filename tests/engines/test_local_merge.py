@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -167,6 +168,13 @@ def test_doubled_keys_are_refused_with_samples_kept_out_of_the_message(lake: Pat
         table.load(values(rows), BY_ID)
     assert "4711" not in str(caught.value)
     assert len(caught.value.samples) == 5
+
+
+def test_an_overwrite_is_checked_for_keys_that_nothing_proves(lake: Path) -> None:
+    table = keyed(lake)
+    step = replace(table.step(), unique=("id",))
+    with pytest.raises(KeyValuesError, match="occur more than once"):
+        table.prepare(step, values([(1, "a", 1), (1, "b", 1)]))
 
 
 def test_a_row_that_the_target_holds_twice_is_replaced_by_one(lake: Path) -> None:

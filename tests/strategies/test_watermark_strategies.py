@@ -210,3 +210,10 @@ def test_a_date_as_watermark_keeps_out_of_the_day_that_is_not_over(planned):
     settings = {"primary_key_cols": ("id",), "incremental_column": "day", "watermark": "2024-06-13", "cap": today}
     (step,) = planned(Incremental, **settings).steps
     assert (step.watermark.upto, step.watermark.inclusive) == (today.value, False)
+
+
+@pytest.mark.parametrize(("keys", "unique"), [(("id",), ()), (("note",), ("note",)), (("id", "note"), ())])
+def test_a_first_load_checks_keys_that_no_constraint_proves(planned, keys, unique):
+    """Doubled keys would come in with the overwrite, and every later merge would keep them."""
+    (step,) = planned(Incremental, incremental_column="stamp", primary_key_cols=keys).steps
+    assert step.unique == unique

@@ -127,12 +127,14 @@ def find(session: PostgresSession, relation: Relation) -> Found:
     row = next(iter(session.fetch(_FIND, (schema, relation.name))), None)
     if row is None:
         names = [n for s, n in session.fetch(_NAMES, (schema,)) if s == schema]
-        row = session.fetch(_FIND, (schema, match_name(f"table in schema {schema!r}", relation.name, names)))[0]
+        name = match_name(f"table of schema {schema!r}", relation.name, names, cure=_GONE)
+        row = session.fetch(_FIND, (schema, name))[0]
     oid, schema, name, kind, comment, is_partition, hidden, inherited = row
     found = Relation(schema, name, relation.catalog and session.database)
     return Found(oid, found, KINDS[kind], comment, is_partition, hidden, inherited)
 
 
+_GONE: Final = "If it was renamed, give its new name; if it is gone for good, set is_active = false for its row."
 _NAMES: Final = """
 SELECT n.nspname, c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY 2"""
