@@ -252,7 +252,8 @@ def test_a_literal_password_is_refused_where_it_is_written(control: ControlDatab
     literal = '{"host": {"value": "db"}, "password": {"value": "hunter2"}}'
     with pytest.raises(psycopg.errors.CheckViolation, match="password holds a secret") as refused:
         sql(
-            "INSERT INTO control.table_control_dbconfig (db_config_key, db_type, db_config_value) VALUES ('x', 'y', %s)",
+            "INSERT INTO control.table_control_dbconfig (db_config_key, db_type, db_config_value)"
+            " VALUES ('x', 'y', %s)",
             literal,
         )
     assert "hunter2" not in str(refused.value)
