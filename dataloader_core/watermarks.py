@@ -118,8 +118,15 @@ def _sentence(reason: str) -> str:
     return f"{reason[:1].upper()}{reason[1:].rstrip('.')}."
 
 
-def rule_of(given: PlanInput, cursor: Cursor, limit: Limit) -> WatermarkRule:
-    """The watermark that becomes true with the commit of what was read from ``cursor``."""
+def rule_of(given: PlanInput, cursor: Cursor, limit: Limit, *, overwrites: bool | None = None) -> WatermarkRule:
+    """The watermark that becomes true with the commit of what was read from ``cursor``.
+
+    Under a ``row_limit`` rows below the highest one read were left out, so nothing is promised: the watermark stays,
+    and goes where the limited rows replace the table (``overwrites``; by default where everything is read).
+    """
+    if given.table.row_limit is not None:
+        gone = cursor.reads_everything if overwrites is None else overwrites
+        return FixedWatermark(None) if gone else KeepWatermark()
     if limit.value is not None:
         return HighestRead(cursor.column.name, cursor.last, limit.value, limit.inclusive)
     if cursor.reads_everything and not _can_be_kept(given, cursor.column):

@@ -44,7 +44,13 @@ class AppendOnly(LoadStrategy):
     appends = True
 
     def check(self, given: PlanInput) -> Sequence[str]:
-        return check_cursor(given, lookback=False)
+        problems = list(check_cursor(given, lookback=False))
+        if given.table.row_limit is not None and given.state.watermark is not None and not given.state.load_full:
+            problems.append(
+                f"A row_limit of {given.table.row_limit} leaves rows out, and the next load would append those that it "
+                "did read again. Remove the limit, or clear incremental_value to overwrite the table by a limited load."
+            )
+        return problems
 
     def questions(self, given: PlanInput) -> Sequence[Question]:
         return (CapQuestion(cursor_column(given).name),)

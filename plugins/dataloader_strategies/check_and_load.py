@@ -63,7 +63,8 @@ class CheckAndLoad(LoadStrategy):
         if not _reloads_all(given):
             plan = Incremental().plan(given, facts)
             return replace(plan, strategy=self.name, notes=(f"{counted}.", *plan.notes))
-        step = Step(read_all(given), Replace(), rule_of(given, cursor, limit), "everything", loss_of(given))
+        rule = rule_of(given, cursor, limit, overwrites=True)
+        step = Step(read_all(given), Replace(), rule, "everything", loss_of(given))
         notes = (f"{counted}.", *cursor_notes(given, cursor, limit, reads_nulls=True))
         return LoadPlan(self.name, (step,), notes, reasons=cursor_reasons(given, cursor, limit))
 

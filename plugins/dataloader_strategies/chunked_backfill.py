@@ -164,7 +164,7 @@ class _Chunks:
         return (Comparison(cursor.name, op, Value(cursor.type, self.progress.watermark)),)
 
     def _watermark(self) -> FixedWatermark:
-        if self.progress.watermark is None:
+        if self.progress.watermark is None or self.given.table.row_limit is not None:
             return FixedWatermark(None)
         return FixedWatermark(Value(cursor_column(self.given).type, self.progress.watermark))
 
@@ -198,7 +198,8 @@ def _start(given: PlanInput, facts: Facts) -> Beginning:
         column=column.name,
         boundaries=cuts,
         null_chunk=needs_null_chunk(cuts, column, has_null=bounds.has_null, open_end=_open_end(given, column)),
-        watermark=watermark.text if watermark else None,
+        # chunks that a row_limit cut short promise nothing
+        watermark=watermark.text if watermark and given.table.row_limit is None else None,
         then=options.then,
         done=0,
         started_seq=given.state.load_seq,

@@ -70,7 +70,9 @@ class Rolling(LoadStrategy):
     def _merge(self, given: PlanInput, column: Column, start: Value) -> Merge:
         options = _options(given)
         outside = (Comparison(column.target, "<", start),) if options.delete_outside else ()
-        missing = (Comparison(column.target, ">=", start),) if options.delete_missing else ()
+        # what a row_limit left out is not missing
+        deletes_missing = options.delete_missing and given.table.row_limit is None
+        missing = (Comparison(column.target, ">=", start),) if deletes_missing else ()
         return merge_by_keys(given, delete_where=outside, delete_missing_where=missing)
 
 

@@ -217,3 +217,25 @@ def test_a_first_load_checks_keys_that_no_constraint_proves(planned, keys, uniqu
     """Doubled keys would come in with the overwrite, and every later merge would keep them."""
     (step,) = planned(Incremental, incremental_column="stamp", primary_key_cols=keys).steps
     assert step.unique == unique
+
+
+@pytest.mark.parametrize("strategy", [Incremental, CheckAndLoad])
+def test_a_limited_load_moves_no_watermark(planned, strategy):
+    """Rows below the highest one read were left out, and would never be read again."""
+    (step,) = planned(strategy, watermark=ELEVEN, row_limit=10, **MERGING).steps
+    assert step.watermark == KeepWatermark()
+    (step,) = planned(strategy, watermark=ELEVEN, row_limit=10, load_full=True, **MERGING).steps
+    assert step.watermark == FixedWatermark(None)
+
+
+def test_a_limited_reload_of_everything_forgets_the_watermark(planned):
+    options = {"reload": "full"}
+    (step,) = planned(CheckAndLoad, watermark=ELEVEN, row_limit=10, strategy_options=options, **MERGING).steps
+    assert (step.write, step.watermark) == (Replace(), FixedWatermark(None))
+
+
+def test_a_limited_append_is_refused_where_the_next_one_would_double_it(planned):
+    with pytest.raises(ConfigurationError, match="row_limit of 10"):
+        planned(AppendOnly, watermark=ELEVEN, row_limit=10, **APPENDING)
+    (step,) = planned(AppendOnly, row_limit=10, **APPENDING).steps
+    assert (step.write, step.watermark) == (Replace(), FixedWatermark(None))
