@@ -93,7 +93,7 @@ def _commands() -> Iterator[str]:
             "",
             *_paragraphs(command.help),
             "",
-            "```",
+            "```text",
             _usage(name, command),
             "```",
         )

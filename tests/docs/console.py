@@ -33,7 +33,10 @@ def commands(block: str) -> Iterator[Command]:
 def as_shown(shown: str, output: str) -> bool:
     """Whether the output is what the page shows; ``...`` there stands for anything, blanks count as one."""
     pattern = ".*".join(re.escape(_plain(part)) for part in shown.split("..."))
-    return re.fullmatch(pattern.replace("\\ .*", "\\ ?.*").replace(".*\\ ", ".*\\ ?"), _plain(output), re.DOTALL) is not None
+    return (
+        re.fullmatch(pattern.replace("\\ .*", "\\ ?.*").replace(".*\\ ", ".*\\ ?"), _plain(output), re.DOTALL)
+        is not None
+    )
 
 
 def _plain(text: str) -> str:

@@ -66,8 +66,8 @@ class Page:
 
 
 def all_pages() -> list[Page]:
-    found = [*sorted(DOCS.rglob("*.md")), *(REPOSITORY / f"{n}.md" for n in ("README", "CONTRIBUTING", "CHANGELOG"))]
-    return [Page(path) for path in found]
+    roots = [REPOSITORY / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG")]
+    return [Page(path) for path in (*sorted(DOCS.rglob("*.md")), *roots)]
 
 
 def _anchor(heading: str) -> str:
