@@ -187,6 +187,11 @@ class Registry:
                 f"The {offer.kind} {offer.record.name!r} of {offer.origin} loads {loaded!r}.",
                 cure=f"`load` must return a subclass of {interface.__module__}.{interface.__qualname__}.",
             )
+        if missing := sorted(getattr(loaded, "__abstractmethods__", ())):
+            raise PluginError(
+                f"The {offer.kind} {offer.record.name!r} of {offer.origin} does not implement {', '.join(missing)}.",
+                cure=f"Implement what {interface.__module__}.{interface.__qualname__} asks for.",
+            )
         return loaded
 
     def _failed(self) -> str | None:

@@ -140,6 +140,12 @@ def test_what_is_loaded_must_be_an_implementation(returned: str, plugin: Write) 
         Registry([plugin("vault", code)]).secret_backend("vault")
 
 
+def test_an_implementation_that_lacks_a_method_is_refused_by_that_methods_name(plugin: Write) -> None:
+    code = backend().replace("def get(", "def fetch(")
+    with pytest.raises(PluginError, match=r"of dataloader-vault 1\.2 .*does not implement get\."):
+        Registry([plugin("vault", code)]).secret_backend("vault")
+
+
 def test_a_loader_that_raises_names_its_package(plugin: Write) -> None:
     code = backend().replace("return Vault", "raise OSError('no disk')")
     with pytest.raises(PluginError, match=r"of dataloader-vault 1\.2 .*failed: OSError: no disk"):
