@@ -21,6 +21,7 @@ import psycopg
 from deltalake import DeltaTable
 
 from benchmarks.world import World, world
+from dataloader_core.control.database import ControlDatabase
 
 Line = dict[str, Any]
 
@@ -85,7 +86,7 @@ class Bench:
         self.here.add_changing_tables()
         keys = {"primary_key_cols": ["l_orderkey", "l_linenumber"], "incremental_column": "changed"}
         key = self.here.configure("merged", load_strategy="incremental", **keys)
-        full = self.job("load", key)["seconds"]
+        full = self._full_again(key)
         last = int(6_000_000 * self.here.scale * 0.99)
         cases = (
             ("the newest keys", f"l_orderkey >= {last}", 0.15),
@@ -107,6 +108,15 @@ class Bench:
                 ratio <= limit and peak <= 400,
             )
 
+    def _full_again(self, key: str) -> float:
+        """Median seconds of loading everything: what the increments are measured by."""
+        seconds = []
+        for _ in range(self.repeat):
+            with ControlDatabase(self.here.control_dsn) as control:
+                control.order_full(key)
+            seconds.append(self.job("load", key)["seconds"])
+        return float(statistics.median(seconds))
+
     def _delta_merge(self, where: str) -> dict[str, Any]:
         """The same changed rows, already read, merged by delta-rs into a copy of the table."""
         original, copy = self.here.lake / "bronze" / "tpch" / "merged", self.here.folder / "copy"
@@ -120,7 +130,7 @@ class Bench:
 
     def append(self) -> None:
         key = self.here.configure("appended", load_strategy="append_only", incremental_column="seq")
-        full = self.job("load", key)["seconds"]
+        full = self._full_again(key)
         fixed = self._fixed()
         ours = []
         for _ in range(self.repeat):
