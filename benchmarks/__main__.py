@@ -74,7 +74,7 @@ class Bench:
     def dlt(self) -> None:
         assert self.full_seconds is not None
         best = min(
-            self.job("dlt", self.here.source_dsn, "lineitem", backend, str(self.here.folder / f"dlt-{backend}"))[
+            self.job("dlt", self.here.source_tcp, "lineitem", backend, str(self.here.folder / f"dlt-{backend}"))[
                 "seconds"
             ]
             for backend in ("connectorx", "pyarrow")

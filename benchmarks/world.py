@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -45,6 +46,9 @@ class World:
     def __init__(self, folder: Path, scale: float) -> None:
         self.folder = folder
         self.scale = scale
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = int(probe.getsockname()[1])
         self.cluster = Cluster(
             folder / "data",
             folder / "socket",
@@ -57,13 +61,20 @@ class World:
                 "full_page_writes": "off",
                 "autovacuum": "off",
                 "max_connections": "200",
+                "listen_addresses": "127.0.0.1",
             },
+            port=self._port,
         )
         self.lake = folder / "lake"
 
     @property
     def source_dsn(self) -> str:
         return self.cluster.url("source")
+
+    @property
+    def source_tcp(self) -> str:
+        """For peers that know no Unix socket."""
+        return f"postgresql://peer:peer@127.0.0.1:{self._port}/source"
 
     @property
     def control_dsn(self) -> str:
@@ -80,6 +91,7 @@ class World:
         with psycopg.connect(self.cluster.url("postgres"), autocommit=True) as server:
             server.execute("CREATE DATABASE source")
             server.execute("CREATE DATABASE control")
+            server.execute("CREATE ROLE peer LOGIN SUPERUSER PASSWORD 'peer'")
         self._generate()
         with ControlDatabase(self.control_dsn) as control:
             control.migrate()
