@@ -21,7 +21,7 @@ STAMPED: dict[str, object] = {
     "primary_key_cols": ["id"],
     "incremental_column": "updated_at",
 }
-State = tuple[list[str] | None, list[tuple[Any, ...]]]
+State = tuple[list[str], list[tuple[Any, ...]]]
 
 
 class Table:
@@ -49,9 +49,12 @@ class Table:
         self.deployment.sql(f"UPDATE control.table_control SET {assignments} WHERE control_key = %s", self.key)
 
     def state(self) -> State:
-        """All that a refused load may not touch: the rows, and what the control row says of them."""
+        """All that a refused load may not touch: the rows, and what the control row says of them.
+
+        A table that is not there holds no row: a first load makes it before it plans.
+        """
         there = (self.path / "_delta_log").exists() and any((self.path / "_delta_log").iterdir())
-        rows = sorted(map(repr, DeltaTable(self.path).to_pyarrow_table().to_pylist())) if there else None
+        rows = sorted(map(repr, DeltaTable(self.path).to_pyarrow_table().to_pylist())) if there else []
         row = self.deployment.sql(
             "SELECT load_strategy, incremental_value, load_full FROM control.table_control WHERE control_key = %s",
             self.key,
@@ -65,6 +68,11 @@ class Table:
         outcome: dict[str, Any] = json.loads(result.stdout)["outcomes"][0]
         assert outcome["status"] == "Succeeded", outcome
         return outcome
+
+    def change(self, statement: str) -> None:
+        """Rows that the server stamps itself, and the moment after which they lie below the cap."""
+        self.deployment.source_sql(statement)
+        self.deployment.source_sql("SELECT pg_sleep(1.1)")
 
     def refused(self, *words: str, hidden: tuple[str, ...] = (), changes_nothing: bool = True) -> dict[str, Any]:
         """A load that fails: with exit code 1, these words and a cure, no trace, no secret, and nothing changed."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from dataloader_core.errors import (
     DataLoaderError,
+    DestinationRefusedError,
     DestinationUnavailableError,
     MissingDriverError,
     SourceRefusedError,
@@ -18,7 +20,8 @@ from dataloader_core.interfaces.source import Unrepresentable
 from dataloader_core.plan import Column
 
 _NOT_TEXT = re.compile(r"invalid unicode|not valid utf-?8|invalid utf-?8|byte sequence", re.IGNORECASE)
-_DISK = re.compile(r"no space left|cannot open file|could not write|disk quota|read-only file system", re.IGNORECASE)
+_FULL = re.compile(r"no space left|disk quota", re.IGNORECASE)
+_DENIED = re.compile(r"permission denied|read-only file system", re.IGNORECASE)
 _LOST = re.compile(
     r"terminating connection|server closed the connection|connection to server|no connection to the server|"
     r"could not (receive|send) data|unable to connect|ssl (error|syscall)|connection (reset|timed out|refused)",
@@ -62,11 +65,6 @@ def explain(cause: BaseException, sql: str | None, diagnosis: Diagnosis) -> Data
     text = str(cause)
     if _NOT_TEXT.search(text) and (column := diagnosis.not_text()) is not None:
         return not_text(column)
-    if _DISK.search(text):
-        return DestinationUnavailableError(
-            "A Parquet file could not be written (no room, or no permission).",
-            cure="Make room, then run the load again.",
-        )
     if _LOST.search(text):
         return lost()
     if _TIMED_OUT.search(text):
@@ -74,6 +72,27 @@ def explain(cause: BaseException, sql: str | None, diagnosis: Diagnosis) -> Data
             "The source ended the read: the statement time-out was reached.", cure="Raise the statement time-out."
         )
     return _ask_again(cause, sql, diagnosis)
+
+
+def unwritable(cause: BaseException, folder: Path) -> DataLoaderError | None:
+    """What kept a file from being written to ``folder``; None where the file is not what failed.
+
+    DuckDB names the file: a server's own full disk has the same words, but not this path.
+    """
+    text = str(cause)
+    if isinstance(cause, DataLoaderError) or str(folder) not in text:
+        return None
+    if _FULL.search(text):
+        return DestinationUnavailableError(
+            f"There is no space left in {folder}.", cure="Free some space; then load again."
+        )
+    if _DENIED.search(text):
+        return DestinationRefusedError(
+            f"No permission to write to {folder}.", cure="Grant this process the right to write there."
+        )
+    return DestinationUnavailableError(
+        f"A Parquet file could not be written to {folder}.", cure="Make sure that the folder is there; then load again."
+    )
 
 
 def _ask_again(cause: BaseException, sql: str | None, diagnosis: Diagnosis) -> DataLoaderError:

@@ -28,7 +28,7 @@ from dataloader_core.plan import Column, Read
 from dataloader_core.values import Value
 from dataloader_sources.postgresql import probes
 from dataloader_sources.postgresql.errors import connect_error, translate
-from dataloader_sources.postgresql.failures import Diagnosis, explain
+from dataloader_sources.postgresql.failures import Diagnosis, explain, unwritable
 from dataloader_sources.postgresql.guards import guard_condition
 from dataloader_sources.postgresql.layout import Layout, Part, lay_out, parts_of
 from dataloader_sources.postgresql.statistics import may_hold_unrepresentable
@@ -110,7 +110,7 @@ class PostgresSnapshot(SourceSnapshot):
         try:
             return crew.write(min(options.threads, self._session.options.parallel), progress)
         except ReadFailed as failed:
-            error = explain(failed.cause, failed.sql, self._diagnosis(read))
+            error = unwritable(failed.cause, options.folder) or explain(failed.cause, failed.sql, self._diagnosis(read))
         raise error
 
     def read_arrow(self, read: Read) -> pa.RecordBatchReader:
