@@ -105,6 +105,11 @@ class Resolver:
     def _open(self) -> SecretBackend:
         kind, _, rest = self._scope.partition(":")
         backend = self._registry.secret_backend(kind)
+        self.allow_scope()
+        return backend(rest or None)
+
+    def allow_scope(self) -> None:
+        """Refuse a scope that sources may not use; asks no backend. Raises SecretError."""
         if not self._scope_allowed():
             raise SecretError(
                 f"Sources may not use the secret scope {self._scope!r}; allowed: "
@@ -112,7 +117,6 @@ class Resolver:
                 cure="Choose one of these for db_kv_scope, or let whoever runs DataLoader add it to "
                 "DATALOADER_SECRET_SCOPES.",
             )
-        return backend(rest or None)
 
     def _scope_allowed(self) -> bool:
         # `file:/run/secrets/../..` would match a pattern that ends in `*`.

@@ -103,12 +103,14 @@ def check_secret_names(value: dict[str, Any] | str, scope: str, registry: Regist
     """Refuse what is no name of a secret that sources may use: it may be the secret itself.
 
     Raises:
-        SecretError: without repeating what was given.
+        SecretError: sources may not use the scope or the name; a name is not repeated.
         UnknownNameError: no plugin offers the scope's backend.
     """
     registry.select("secret backend", scope.partition(":")[0])
     resolver = Resolver(scope, registry, settings)
     entries = {BUNDLE: value} if isinstance(value, str) else value
+    if any(isinstance(name, str) for name in entries.values()):
+        resolver.allow_scope()
     for field, name in entries.items():
         if isinstance(name, str):
             try:
