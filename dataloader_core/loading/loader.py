@@ -163,8 +163,14 @@ class DataLoader:
         finally:
             if self._heartbeat is not None:
                 self._heartbeat.remove(claim.load_id)
-        self._on_outcome(outcome)
+        self._tell(outcome)
         return outcome
+
+    def _tell(self, outcome: Outcome) -> None:
+        try:
+            self._on_outcome(outcome)
+        except Exception:  # whoever listens may be gone; the control database has been told
+            log.exception("the outcome of %s could not be passed on", outcome.control_key)
 
     def _failed(self, claim: Claim, error: Exception, ended: Callable[..., Outcome]) -> Outcome:
         cancelled = isinstance(error, LoadCancelledError)

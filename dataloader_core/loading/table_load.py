@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
@@ -9,15 +10,20 @@ from dataclasses import replace
 from dataloader_core.commit import Look
 from dataloader_core.control.database import ControlDatabase
 from dataloader_core.control.records import Claim, LoadProgress, LoadResult
+from dataloader_core.errors import DataLoaderError
 from dataloader_core.failpoints import hit
 from dataloader_core.interfaces.engine import Engine
 from dataloader_core.loading.context import LoadContext
 from dataloader_core.loading.fencing import settle
+from dataloader_core.loading.patience import patiently
 from dataloader_core.loading.source_access import SourceAccess
 from dataloader_core.loading.steps import ReadStep, Steps
+from dataloader_core.plan import Backfill
 from dataloader_core.planning import make_plan
 from dataloader_core.plugins.manager import Registry
 from dataloader_core.table import LoadState, TableConfig
+
+log = logging.getLogger(__name__)
 
 
 class TableLoad:
@@ -103,8 +109,6 @@ class TableLoad:
         Raises:
             ClaimLostError: somebody else ended the claim. What was committed stays true and is found by the next load.
         """
-        from dataloader_core.loading.patience import patiently
-
         assert self._steps is not None, "open() comes first"
         result, record = self.result(), self._steps.last_record
         hit("load.before_succeed")
@@ -113,8 +117,16 @@ class TableLoad:
         finished = self._steps.plan.steps[-1].progress if self._steps.plan.becomes and self._steps.plan.steps else None
         for backfill in (finished, self.context.handed_over):
             if backfill is not None and backfill.publish == "at_end":
-                self.context.staging_of(backfill).drop(self.context.claim.table.table_uid)
+                self._drop_staging(backfill)
         return result
+
+    def _drop_staging(self, backfill: Backfill) -> None:
+        staging = self.context.staging_of(backfill)
+        try:
+            staging.drop(self.context.claim.table.table_uid)
+        except DataLoaderError as error:
+            # its name is never used again, so that it is in nobody's way
+            log.warning("the staging table %s could not be dropped: %s", staging.location, error)
 
     def close(self) -> None:
         """Close sessions and delete files that were not committed. Safe to call at any time."""
