@@ -129,8 +129,11 @@ class TableLoad:
             log.warning("the staging table %s could not be dropped: %s", staging.location, error)
 
     def close(self) -> None:
-        """Close sessions and delete files that were not committed. Safe to call at any time."""
-        self._scope.close()
+        """Close sessions and delete files that were not committed. Safe to call at any time; raises nothing."""
+        try:
+            self._scope.close()
+        except Exception:  # the load has ended as it has; what could not be cleaned up is named by no commit
+            log.warning("after the load of %s not all could be closed", self.context.claim.control_key, exc_info=True)
 
 
 def with_row_limit(table: TableConfig, limit: int | None) -> TableConfig:
