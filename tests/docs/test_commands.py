@@ -1,4 +1,4 @@
-"""Every command of the documentation, typed page by page in an empty folder."""
+"""Every command of the documentation but the how-to pages, typed page by page in an empty folder."""
 
 from __future__ import annotations
 
@@ -6,22 +6,16 @@ import re
 
 import pytest
 
-from tests.docs.conftest import Reader
 from tests.docs.console import TARGET, as_shown, commands
-from tests.docs.pages import REPOSITORY, Page, all_pages
+from tests.docs.following import OTHERS, WITH_COMMANDS, follow
+from tests.docs.pages import REPOSITORY, Page
 
-WITH_COMMANDS = [page for page in all_pages() if any(block.language == "console" for block in page.blocks)]
 TARGETS = set(re.findall(r"^(\w+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
 
-@pytest.mark.parametrize("page", WITH_COMMANDS, ids=str)
+@pytest.mark.parametrize("page", OTHERS, ids=str)
 def test_a_reader_can_do_what_the_page_says(page: Page, request: pytest.FixtureRequest) -> None:
-    reader: Reader = request.getfixturevalue("newcomer" if page.starts_from_nothing else "user")
-    for block in page.blocks:
-        try:
-            reader.follow(block)
-        except AssertionError as error:
-            raise AssertionError(f"{page}, block at line {block.line}: {error}") from None
+    follow(page, request)
 
 
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=str)
