@@ -179,6 +179,11 @@ class ProtocolMachine(RuleBasedStateMachine):
     def watermark_is_set_to_what_it_was(self) -> None:
         self._update("incremental_value = incremental_value")
 
+    @rule(value=st.sampled_from(("NULL", "incremental_value")))
+    def settings_are_changed(self, value: str) -> None:
+        """Another fingerprint under the same rows; what becomes of the watermark is said in the same statement."""
+        self._update(f"filter = CASE WHEN filter IS NULL THEN 'id > 0' END, incremental_value = {value}")
+
     @precondition(lambda self: self.table_path.exists())
     @rule()
     def somebody_compacts(self) -> None:
