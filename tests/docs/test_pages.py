@@ -21,6 +21,12 @@ from tests.docs.pages import DOCS, REPOSITORY, Block, Page, all_pages
 
 PAGES = all_pages()
 BLOCKS = [pytest.param(block, id=f"{page}:{block.line}") for page in PAGES for block in page.blocks]
+LOOSE_PYTHON = [
+    pytest.param(block, id=f"{page}:{block.line}")
+    for page in PAGES
+    for block in page.blocks
+    if block.language == "python" and block.title is None
+]
 
 
 def local_links(page: Page) -> Iterator[tuple[Page, str, str]]:
@@ -66,6 +72,28 @@ def test_a_block_is_what_its_language_says(block: Block) -> None:
         json.loads(block.text)
     else:
         assert block.language in ("console", "sh", "sql", "ini", "mermaid", "text"), block.language
+
+
+@pytest.mark.parametrize("block", LOOSE_PYTHON)
+def test_python_that_is_no_file_runs(block: Block) -> None:
+    exec(compile(block.text, "page", "exec"), {"__name__": "page"})  # noqa: S102  # the page's own words
+
+
+def test_every_target_of_the_makefile_that_is_named_exists() -> None:
+    targets = set(re.findall(r"^(\w+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = {name for page in PAGES for name in re.findall(r"`make (\w+)", page.prose)}
+    assert named <= targets
+    assert {"demo", "dev", "test", "chaos", "bench"} <= named
+
+
+def test_every_variable_that_a_page_uses_is_introduced() -> None:
+    start = Page(DOCS / "getting-started.md").text
+    for page in PAGES:
+        exported = set(re.findall(r"(?:export |^| )(\w+)=", start + page.text, re.MULTILINE))
+        for block in page.blocks:
+            if block.language == "console":
+                used = set(re.findall(r"\$\{?([A-Z_]+)", block.text))
+                assert used <= exported | {"PWD", "PATH", "DATALOADER_CONTROL_URL"}, f"{page}: {used - exported}"
 
 
 def test_commands_that_are_not_typed_exist() -> None:

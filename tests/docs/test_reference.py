@@ -132,6 +132,17 @@ def test_every_exit_code_and_its_errors_are_documented() -> None:
             assert exit_code_of(made) == code
 
 
+def test_every_error_is_documented_with_its_kind() -> None:
+    documented = {row[0].strip("`"): row[1] for row in rows("reference/exit-codes.md", 3) if row[0].endswith("Error`")}
+    known = {
+        name: "transient" if kind.transient else "permanent"
+        for name, kind in vars(errors).items()
+        if isinstance(kind, type) and issubclass(kind, (errors.TransientError, errors.PermanentError))
+    }
+    del known["TransientError"], known["PermanentError"]
+    assert documented == known
+
+
 def answers_of_why() -> list[str]:
     """The codes of the page's first table."""
     first, *_ = re.split(r"^## ", Page(DOCS / "how-to" / "troubleshoot.md").prose, flags=re.MULTILINE)
