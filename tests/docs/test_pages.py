@@ -144,5 +144,16 @@ def assert_exists(words: list[str]) -> None:
     assert {word.partition("=")[0] for word in rest if word.startswith("-")} <= options, words
 
 
+def test_what_the_readme_shows_of_the_long_commands_is_what_they_print() -> None:
+    shown = [block.text for block in Page(REPOSITORY / "README.md").blocks if block.language == "text"]
+    demo = "\n".join(p.read_text(encoding="utf-8") for p in sorted((REPOSITORY / "examples" / "demo").glob("*.py")))
+    for words in ("1st load", "promised", "in Delta", "verdict", "Everything is as promised"):
+        assert words in shown[0]
+        assert words in demo
+    summary = (REPOSITORY / "tests" / "run.py").read_text(encoding="utf-8")
+    for name in re.findall(r"^(\w+) +passed", shown[1], re.MULTILINE):
+        assert f'"{name}"' in summary
+
+
 def test_the_figures_page_has_room_for_results() -> None:
     assert "<!-- results -->" in (REPOSITORY / "docs" / "benchmarks.md").read_text(encoding="utf-8")
