@@ -1,7 +1,7 @@
 """From PostgreSQL's types to the closed set: one projection per column, decided once.
 
-The table of FACTS: what the closed set can hold exactly goes as it is, everything else as the server's own text
-or JSON text. A domain goes as its base type.
+The table of docs/reference/types.md: what the closed set can hold exactly goes as it is, everything else as the
+server's own text or JSON text. A domain goes as its base type.
 """
 
 from __future__ import annotations
