@@ -2,20 +2,24 @@
 
     python docs/generate_control_reference.py [libpq URI]
 
-The database must have been made ready by ``dataloader init``; without a URI it is the one that the settings name. A
+The database must have been made ready by ``dataloader init``; without a URI an embedded one is made for the moment. A
 test compares the file with what this makes, so the page cannot drift from ``sql/``.
 """
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psycopg
+from pydantic import SecretStr
 
-from dataloader_core.settings import Settings
+from dataloader_core.settings import EMBEDDED, Settings
 
 PAGE = Path(__file__).parent / "reference" / "control-database.md"
 INTRODUCTION = """\
@@ -94,10 +98,20 @@ def _cell(text: str | None) -> str:
     return " ".join((text or "").split()).replace("|", "\\|")
 
 
-def main() -> None:
-    url = sys.argv[1] if len(sys.argv) > 1 else Settings.from_environment().resolve_control_url()
+def write(url: str) -> None:
     with psycopg.connect(url) as connection:
         PAGE.write_text(page(connection), encoding="utf-8")
+
+
+def main() -> None:
+    if len(sys.argv) > 1:
+        write(sys.argv[1])
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "DATALOADER_CONTROL_URL": EMBEDDED}
+        command = [sys.executable, "-m", "dataloader_core.cli.main", "init"]
+        subprocess.run(command, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL)
+        write(Settings(control_url=SecretStr(EMBEDDED)).resolve_control_url(Path(folder)))
 
 
 if __name__ == "__main__":
