@@ -52,9 +52,9 @@ class CommitRecord:
             its own ``version``; None: no such commit was ever made.
         table_uid: Whose commit it is.
         run_id: The run that made it, for people.
-        watermark_sets: The control row's count of values set by hand when the load was claimed; a higher count
-            later means that somebody set another value since.
-        load_full_orders: The control row's count of ``load_full`` orders, likewise.
+        watermark_sets: The control row's mark of the last value set by hand when the load was claimed; another mark
+            means that somebody set a value since, or in another history of the control database.
+        load_full_orders: The control row's mark of the last ``load_full`` order, likewise.
     """
 
     load_id: UUID

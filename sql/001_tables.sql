@@ -162,6 +162,7 @@ CREATE TABLE IF NOT EXISTS control.table_control (
     disputed_sets             bigint,
     backfill_cursor           jsonb,
     adopt_unowned             boolean     NOT NULL DEFAULT false,
+    staging_tables            text[]      NOT NULL DEFAULT '{}',
 
     CONSTRAINT control_key_is_unique UNIQUE (control_key),
     CONSTRAINT table_uid_is_unique UNIQUE (table_uid),

@@ -86,6 +86,7 @@ COMMENT ON COLUMN control.table_control.load_full_orders IS 'How often load_full
 COMMENT ON COLUMN control.table_control.disputed_version IS 'The commit over whose watermark a load was refused.';
 COMMENT ON COLUMN control.table_control.disputed_sets IS 'watermark_sets at that refusal; more now is the order to go on.';
 COMMENT ON COLUMN control.table_control.backfill_cursor IS 'Progress of an unfinished backfill.';
+COMMENT ON COLUMN control.table_control.staging_tables IS 'Staging tables of its backfills that are still to be dropped.';
 COMMENT ON COLUMN control.table_control.adopt_unowned IS 'The next load may take over a destination that belongs to nobody.';
 
 COMMENT ON TABLE control.historical_metadata IS 'One row for each load, made when it is queued. Outlives its table''s row.';

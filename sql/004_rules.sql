@@ -1,6 +1,14 @@
 -- DataLoader's control schema, part 4: what may be written into table_control. Triggers of one moment fire in the
 -- order of their names: first those that notice what a statement sets, then those that judge it.
 
+CREATE OR REPLACE FUNCTION control.next_mark(mark bigint) RETURNS bigint
+LANGUAGE sql VOLATILE AS $$
+    SELECT mark + 1 + (random() * 1e12)::bigint
+$$;
+COMMENT ON FUNCTION control.next_mark(bigint) IS
+    'A mark that is higher, and equal to none of another history: after a restore or an adoption two histories meet, and '
+    'counting by one would call different orders the same.';
+
 CREATE OR REPLACE FUNCTION control.fill_defaults() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -11,7 +19,7 @@ BEGIN
     END IF;
     NEW.table_uid := coalesce(NEW.table_uid, gen_random_uuid());
     NEW.watermark_sets := 0;
-    NEW.load_full_orders := CASE WHEN NEW.load_full THEN 1 ELSE 0 END;
+    NEW.load_full_orders := CASE WHEN NEW.load_full THEN control.next_mark(0) ELSE 0 END;
     NEW.destination_table_schema := coalesce(NEW.destination_table_schema,
         (SELECT default_target_schema FROM control.table_control_dbconfig WHERE db_config_key = NEW.db_config_key));
     NEW.control_key := coalesce(NEW.control_key, CASE
@@ -26,7 +34,7 @@ CREATE OR REPLACE FUNCTION control.notice_watermark() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
     IF NOT (control.written_by_load() OR control.adopting()) THEN
-        NEW.watermark_sets := OLD.watermark_sets + 1;
+        NEW.watermark_sets := control.next_mark(OLD.watermark_sets);
         NEW.backfill_cursor := NULL;
     END IF;
     RETURN NEW;
@@ -38,7 +46,7 @@ CREATE OR REPLACE FUNCTION control.notice_load_full() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.load_full AND NOT control.written_by_load() THEN
-        NEW.load_full_orders := OLD.load_full_orders + 1;
+        NEW.load_full_orders := control.next_mark(OLD.load_full_orders);
     END IF;
     RETURN NEW;
 END $$;
@@ -103,7 +111,11 @@ BEGIN
     FOR what, part IN VALUES ('destination_table_catalog', t.destination_table_catalog),
                              ('destination_table_schema', t.destination_table_schema),
                              ('destination_table_name', t.destination_table_name) LOOP
-        IF part IS NULL OR part !~ '^[A-Za-z0-9_]+$' THEN
+        IF what = 'destination_table_name' AND part ~ '__backfill_[0-9]+_[0-9a-f]{8}$' THEN
+            PERFORM control.refuse(
+                format('%s: %s %L is a name of a backfill''s staging table.', t.control_key, what, part),
+                'Choose another name.');
+        ELSIF part IS NULL OR part !~ '^[A-Za-z0-9_]+$' THEN
             PERFORM control.refuse(
                 format('%s: %s %s is not a safe name; allowed are [A-Za-z0-9_]+.', t.control_key, what,
                        coalesce(quote_literal(part), 'NULL')),

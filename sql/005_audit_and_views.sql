@@ -8,7 +8,7 @@ LANGUAGE sql IMMUTABLE AS $$
         'load_seq', 'load_id', 'claim_holder', 'claim_fingerprint', 'claim_closed', 'claim_previous_closed', 'claim_writing',
         'claim_refused', 'claim_load_full', 'claim_load_full_orders', 'load_queued_at', 'load_started_at', 'heartbeat_at',
         'progress', 'committed_version', 'watermark_sets', 'load_full_orders', 'disputed_version', 'disputed_sets',
-        'backfill_cursor', 'adopt_unowned', 'created_at', 'create_user', 'last_modified_at', 'last_modified_user']
+        'backfill_cursor', 'adopt_unowned', 'staging_tables', 'created_at', 'create_user', 'last_modified_at', 'last_modified_user']
 $$;
 COMMENT ON FUNCTION control.configuration_of(control.table_control) IS 'The columns that people edit, as JSON.';
 

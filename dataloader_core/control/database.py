@@ -169,9 +169,12 @@ class ControlDatabase:
 
     # one load, guarded
 
-    def start(self, claim: Claim, holder: Holder) -> Claim:
-        """Queued -> In Progress; the claim with the row's configuration and state read anew."""
-        return loads.start(self._pool, claim, holder)
+    def start(self, claim: Claim, holder: Holder, *, row_limit: int | None = None) -> Claim:
+        """Queued -> In Progress; the claim with the row's configuration and state read anew.
+
+        ``row_limit`` is the environment's own; the history says which limit the load had.
+        """
+        return loads.start(self._pool, claim, holder, row_limit=row_limit)
 
     def heartbeat(self, progress: Mapping[UUID, LoadProgress | None]) -> frozenset[UUID]:
         """Renew the heartbeats of these loads; the ids of those that still hold their claim."""
@@ -182,12 +185,13 @@ class ControlDatabase:
         return loads.raise_load_seq(self._pool, claim, past)
 
     def record_recovery(
-        self, claim: Claim, *, committed_version: int, found: CommitRecord | None, apply: bool
+        self, claim: Claim, *, committed_version: int, found: CommitRecord | None, apply: bool, forget: bool = False
     ) -> Claim:
         """Write what recovery found, before planning.
 
         ``found`` is this row's newest data commit; with ``apply`` its watermark, backfill progress, ``becomes`` and
-        the end of its ``load_full`` are taken over, and its own history row says ``recovered_by``.
+        the end of its ``load_full`` are taken over, and its own history row says ``recovered_by``. ``forget``: an
+        ordered ``load_full`` has begun, so that watermark and progress are true no more, also if it is withdrawn.
 
         Returns:
             The claim as it is then.
@@ -195,7 +199,7 @@ class ControlDatabase:
         Raises:
             RowChangedError: somebody changed the row's configuration or watermark meanwhile.
         """
-        return outcomes.record_recovery(self._pool, claim, committed_version, found, apply=apply)
+        return outcomes.record_recovery(self._pool, claim, committed_version, found, apply=apply, forget=forget)
 
     def dispute(self, claim: Claim, version: int) -> None:
         """Remember that a load was refused over the watermark of this commit."""
@@ -205,9 +209,16 @@ class ControlDatabase:
         """The load is about to write to its destination for the first time: from here its claim stays open."""
         loads.writing(self._pool, claim)
 
-    def store_backfill(self, claim: Claim, backfill: Backfill) -> Claim:
-        """A backfill begins: its boundaries and watermark, before the first chunk; the claim as it is then."""
-        return outcomes.store_backfill(self._pool, claim, backfill)
+    def store_backfill(self, claim: Claim, backfill: Backfill, staging: str | None = None) -> Claim:
+        """A backfill begins: its boundaries and watermark, before the first chunk; the claim as it is then.
+
+        ``staging`` names the table that its chunks gather in; it is remembered until it is dropped.
+        """
+        return outcomes.store_backfill(self._pool, claim, backfill, staging)
+
+    def forget_staging(self, claim: Claim, name: str) -> None:
+        """A staging table is gone."""
+        outcomes.forget_staging(self._pool, claim, name)
 
     def record_commit(self, claim: Claim, record: CommitRecord, *, rows: int, bytes: int) -> Claim:
         """A step that is not the last has committed (a chunk); the claim as it is then."""

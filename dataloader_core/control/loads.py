@@ -29,7 +29,7 @@ WHERE t.load_id = %(load_id)s
 _START_HISTORY: Final = """
 UPDATE control.historical_metadata h SET
     load_start_time = now(), run_id = t.run_id, holder = t.claim_holder, load_strategy = t.load_strategy,
-    load_full = t.load_full, watermark_before = t.incremental_value, row_limit = t.row_limit
+    load_full = t.load_full, watermark_before = t.incremental_value, row_limit = least(t.row_limit, %(row_limit)s)
 FROM control.table_control t WHERE t.load_id = %(load_id)s AND h.load_id = t.load_id
 """
 _HEARTBEAT: Final = """
@@ -51,14 +51,15 @@ SELECT FROM control.table_control WHERE load_id = %s AND last_status = 'Failed' 
 """
 
 
-def start(pool: Pool, claim: Claim, holder: Holder) -> Claim:
+def start(pool: Pool, claim: Claim, holder: Holder, *, row_limit: int | None = None) -> Claim:
     """See :meth:`dataloader_core.control.database.ControlDatabase.start`."""
     hit("control.before_start")
     with pool.transaction() as connection:
         if _is_started(connection, claim, holder):
             return claim_again(connection, claim)
         locked(connection, claim, ("Queued",))
-        values = {"holder": Jsonb(holder_json(holder)), "run_id": holder.run_id, "load_id": claim.load_id}
+        values: dict[str, Any] = {"holder": Jsonb(holder_json(holder)), "run_id": holder.run_id}
+        values |= {"load_id": claim.load_id, "row_limit": row_limit}
         connection.execute(_START, values)
         connection.execute(_START_HISTORY, values)
         started = claim_again(connection, claim)

@@ -43,6 +43,9 @@ UPDATE control.historical_metadata SET
     metrics = %(metrics)s
 WHERE load_id = %(load_id)s
 """
+_FORGET_STAGING: Final = """
+UPDATE control.table_control SET staging_tables = array_remove(staging_tables, %s) WHERE config_id = %s
+"""
 _DONE: Final = """
 SELECT FROM control.table_control
 WHERE config_id = %s AND load_seq = %s AND load_id = %s AND last_status = 'Succeeded'
@@ -50,7 +53,7 @@ WHERE config_id = %s AND load_seq = %s AND load_id = %s AND last_status = 'Succe
 
 
 def record_recovery(
-    pool: Pool, claim: Claim, committed_version: int, found: CommitRecord | None, *, apply: bool
+    pool: Pool, claim: Claim, committed_version: int, found: CommitRecord | None, *, apply: bool, forget: bool
 ) -> Claim:
     """See :meth:`dataloader_core.control.database.ControlDatabase.record_recovery`."""
     hit("control.before_recovery")
@@ -66,6 +69,8 @@ def record_recovery(
                 cure="The next load goes by the changed row.",
             )
         changes: dict[str, Any] = {"committed_version": committed_version}
+        if forget:
+            changes |= {"incremental_value": None, "backfill_cursor": None}
         if apply and found is not None:
             changes |= _truths(row, found) | _end_of_order(row, found)
             values = {"by": claim.load_id, "rows": found.rows, "watermark": found.watermark}
@@ -81,12 +86,22 @@ def record_recovery(
     return recovered
 
 
-def store_backfill(pool: Pool, claim: Claim, backfill: Backfill) -> Claim:
+def store_backfill(pool: Pool, claim: Claim, backfill: Backfill, staging: str | None) -> Claim:
     """See :meth:`dataloader_core.control.database.ControlDatabase.store_backfill`."""
+    names = claim.staging_tables if staging is None else tuple(dict.fromkeys((*claim.staging_tables, staging)))
     with pool.transaction() as connection:
-        if _unchanged(locked(connection, claim, ("In Progress",)), claim):
-            update(connection, claim, {"incremental_value": None, "backfill_cursor": Jsonb(backfill.to_json())})
-    return replace(claim, watermark=None, backfill=backfill)
+        unchanged = _unchanged(locked(connection, claim, ("In Progress",)), claim)
+        changes: dict[str, Any] = {"staging_tables": list(names)}
+        if unchanged:
+            changes |= {"incremental_value": None, "backfill_cursor": Jsonb(backfill.to_json())}
+        update(connection, claim, changes)
+    return replace(claim, watermark=None, backfill=backfill, staging_tables=names)
+
+
+def forget_staging(pool: Pool, claim: Claim, name: str) -> None:
+    """See :meth:`dataloader_core.control.database.ControlDatabase.forget_staging`."""
+    with pool.transaction() as connection:
+        connection.execute(_FORGET_STAGING, (name, claim.config_id))
 
 
 def record_commit(pool: Pool, claim: Claim, record: CommitRecord, *, rows: int, bytes: int) -> Claim:

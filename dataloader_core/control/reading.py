@@ -92,4 +92,5 @@ def read_claim(row: Row) -> Claim:
         disputed_sets=row["disputed_sets"],
         run_id=row["run_id"],
         adopt_unowned=row["adopt_unowned"],
+        staging_tables=tuple(row["staging_tables"]),
     )

@@ -44,11 +44,12 @@ class Claim:
     Attributes:
         previous_closed: The claim before this one ended where nothing of it can still commit.
         committed_version: The last commit of this row in its destination that the control database knows.
-        watermark_sets: How often somebody set ``incremental_value``; a commit carries it, so that a value set
-            meanwhile is noticed.
-        load_full_orders: How often ``load_full`` was ordered, likewise.
+        watermark_sets: A mark that changes whenever somebody sets ``incremental_value``; a commit carries it, so that
+            a value set meanwhile is noticed. Marks of different histories of the control database differ.
+        load_full_orders: A mark that changes whenever ``load_full`` is ordered, likewise.
         disputed_version: The commit whose watermark could not be applied when a load was refused over it.
-        disputed_sets: ``watermark_sets`` at that refusal; a higher count now is the order to go on.
+        disputed_sets: ``watermark_sets`` at that refusal; another mark now is the order to go on.
+        staging_tables: Names of staging tables of this row's backfills that may still be there.
         adopt_unowned: ``adopt`` was ordered for a destination that belongs to nobody. (The destination of another
             row is adopted by taking over its ``table_uid``, so nothing more has to be known of it.)
     """
@@ -72,6 +73,7 @@ class Claim:
     disputed_sets: int | None = None
     run_id: str | None = None
     adopt_unowned: bool = False
+    staging_tables: tuple[str, ...] = ()
 
     @property
     def control_key(self) -> str:

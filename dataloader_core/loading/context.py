@@ -41,7 +41,6 @@ class LoadContext:
     scope: ExitStack
     base: dict[str, int | None] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    handed_over: Backfill | None = None
     _wrote: bool = False
 
     def destination(self, name: str) -> Destination:
@@ -52,7 +51,7 @@ class LoadContext:
         )
 
     def staging_of(self, backfill: Backfill) -> Destination:
-        return self.destination(staging_name(self.claim.table.destination_table_name, backfill))
+        return self.destination(staging_name(self.claim.table, backfill))
 
     def strategy(self) -> type[LoadStrategy]:
         return self.registry.strategy(self.claim.table.load_strategy)

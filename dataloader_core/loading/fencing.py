@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dataloader_core.commit import CommitRecord, Look, load_seq_of
 from dataloader_core.errors import DestinationRefusedError, RivalCommitError
 from dataloader_core.failpoints import hit
@@ -9,7 +11,6 @@ from dataloader_core.interfaces.engine import Destination
 from dataloader_core.loading.context import LOOKS, LoadContext
 from dataloader_core.loading.patience import patiently
 from dataloader_core.loading.recovery import Finding, WatermarkDisputedError, fence_record, merge_looks, recover
-from dataloader_core.plan import Backfill
 from dataloader_core.table import SourceTable
 
 
@@ -68,8 +69,8 @@ def _decide(load: LoadContext, look: Look) -> Finding:
 
 def _recover(load: LoadContext, look: Look) -> Finding:
     strategy = load.strategy()
-    # a backfill that is not resumed starts by overwriting, so that nothing can be doubled
-    appends = strategy.appends and (strategy.needs_watermark or load.claim.backfill is not None)
+    # without a watermark or progress to go on from it starts by overwriting, so that nothing can be doubled
+    appends = strategy.appends and (load.claim.watermark is not None or load.claim.backfill is not None)
     return recover(load.claim, look, appends=appends)
 
 
@@ -99,7 +100,8 @@ def _fence(
     load: LoadContext, target: Destination, look: Look, finding: Finding, source: SourceTable, always: bool
 ) -> CommitRecord | None:
     """Commit what must be committed before planning: creation, ownership, the fence. None: nothing."""
-    record = fence_record(load.claim, finding, load.claim.run_id)
+    claim = replace(load.claim, watermark=None, backfill=None) if _begins_anew(load, finding) else load.claim
+    record = fence_record(claim, finding, claim.run_id)
     if not look.exists:
         load.about_to_write()
         hit("load.before_create")
@@ -118,6 +120,11 @@ def _fence(
     return record
 
 
+def _begins_anew(load: LoadContext, finding: Finding) -> bool:
+    """``load_full`` skipped the checks, so that what the row remembers may be of another table than this one."""
+    return load.claim.load_full and not finding.apply
+
+
 def _write_down(load: LoadContext, look: Look, finding: Finding, fence: CommitRecord | None) -> None:
     version = fence.version if fence is not None else look.app_version
     if version is None or (version == load.claim.committed_version and finding.found is None):
@@ -125,12 +132,14 @@ def _write_down(load: LoadContext, look: Look, finding: Finding, fence: CommitRe
     hit("load.before_recovery")
     load.claim = patiently(
         lambda: load.control.record_recovery(
-            load.claim, committed_version=version, found=finding.found, apply=finding.apply
+            load.claim,
+            committed_version=version,
+            found=finding.found,
+            apply=finding.apply,
+            forget=fence is not None and _begins_anew(load, finding),
         ),
         load.stop,
     )
     hit("load.after_recovery")
     if finding.note:
         load.note(finding.note)
-    if finding.apply and finding.found is not None and finding.found.becomes and finding.found.backfill:
-        load.handed_over = Backfill.from_json(finding.found.backfill)

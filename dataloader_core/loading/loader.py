@@ -16,10 +16,10 @@ from dataloader_core.control.processes import this_process
 from dataloader_core.control.records import Claim, LoadProgress, LoadResult, Outcome
 from dataloader_core.errors import (
     ClaimLostError,
-    ConfigurationError,
     ControlDatabaseError,
     DataLoaderError,
     LoadCancelledError,
+    RowChangedError,
 )
 from dataloader_core.interfaces.engine import Engine
 from dataloader_core.loading.heartbeat import Heartbeat
@@ -94,18 +94,8 @@ class DataLoader:
         """Load every claimed table; a table that fails fails alone.
 
         Returns:
-            An outcome for each claim, in the order given.
-
-        Raises:
-            ConfigurationError: a claim of another source; nothing was loaded.
+            An outcome for each claim, in the order given. A claim of another source fails like any other table.
         """
-        for claim in claims:
-            if claim.source.db_config_key != self.source.db_config_key:
-                raise ConfigurationError(
-                    f"This loader is bound to source {self.source.db_config_key!r}; {claim.control_key} is of "
-                    f"{claim.source.db_config_key!r}.",
-                    cure="Use one DataLoader per source.",
-                )
         workers = max(1, min(self._pool, len(claims), self.source.max_connections // connections_of(self.source)))
         with Heartbeat(self._control) as self._heartbeat, ThreadPoolExecutor(workers, "dataloader-table") as pool:
             for claim in claims:
@@ -121,7 +111,9 @@ class DataLoader:
 
         Nothing of the rows can be seen yet; give both to :meth:`write_to_unity_catalog`, or close the load.
         """
-        started = self._control.start(claim, this_process(claim.holder.kind, run_id=claim.holder.run_id))
+        holder = this_process(claim.holder.kind, run_id=claim.holder.run_id)
+        started = self._control.start(claim, holder, row_limit=self._settings.row_limit)
+        self._refuse_another_source(started)
         load = TableLoad(
             started,
             self._control,
@@ -138,6 +130,20 @@ class DataLoader:
         except BaseException:
             load.close()
             raise
+
+    def _refuse_another_source(self, claim: Claim) -> None:
+        """The row may have been pointed elsewhere while it was queued; its watermark belongs to where it points now."""
+        if claim.source.db_config_key != self.source.db_config_key:
+            raise RowChangedError(
+                f"{claim.control_key} is of source {claim.source.db_config_key!r} now; this loader is bound to "
+                f"{self.source.db_config_key!r}.",
+                cure="Load it again: the next load reads from there.",
+            )
+        if claim.source != self.source:
+            raise RowChangedError(
+                f"Source {self.source.db_config_key!r} was changed while {claim.control_key} was queued.",
+                cure="Load it again: the next load goes by the changed source.",
+            )
 
     def write_to_unity_catalog(self, load: TableLoad, ready: ReadStep | None) -> None:
         """Commit what was read, and whatever the plan has beyond its first step."""

@@ -12,6 +12,7 @@ from dataloader_core.commit import CommitRecord, Look, version_of
 from dataloader_core.control.records import Claim
 from dataloader_core.errors import DestinationRefusedError
 from dataloader_core.plan import Backfill
+from dataloader_core.table import TableConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ def _ordered_anew(claim: Claim, look: Look) -> Finding:
         record is not None
         and not _is_known(claim, record)
         and record.load_full
-        and record.load_full_orders >= claim.load_full_orders
+        and record.load_full_orders == claim.load_full_orders
         and not look.restored
         and mine
         and _applicable(claim, record)
@@ -191,14 +192,14 @@ def _is_known(claim: Claim, record: CommitRecord) -> bool:
 
 
 def _applicable(claim: Claim, record: CommitRecord) -> bool:
-    return record.fingerprint == claim.fingerprint and claim.watermark_sets <= record.watermark_sets
+    return record.fingerprint == claim.fingerprint and claim.watermark_sets == record.watermark_sets
 
 
 def _dispute_settled(claim: Claim, record: CommitRecord) -> bool:
     return (
         claim.disputed_version == record.version
         and claim.disputed_sets is not None
-        and claim.watermark_sets > claim.disputed_sets
+        and claim.watermark_sets != claim.disputed_sets
     )
 
 
@@ -242,9 +243,12 @@ def fence_record(claim: Claim, finding: Finding, run_id: str | None) -> CommitRe
     )
 
 
-def staging_name(table: str, backfill: Backfill) -> str:
-    """Where a backfill that publishes at its end gathers its chunks. Never reused: ``load_seq`` only grows."""
-    return f"{table}__backfill_{backfill.started_seq}"
+def staging_name(table: TableConfig, backfill: Backfill) -> str:
+    """Where a backfill that publishes at its end gathers its chunks.
+
+    Never reused: ``load_seq`` only grows, and a control row that was made anew has another ``table_uid``.
+    """
+    return f"{table.destination_table_name}__backfill_{backfill.started_seq}_{table.table_uid.hex[:8]}"
 
 
 def merge_looks(target: Look, staging: Look) -> Look:

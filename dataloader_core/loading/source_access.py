@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
-from dataloader_core.errors import ConfigurationError
+from dataloader_core.errors import ConfigurationError, UnknownNameError
 from dataloader_core.interfaces.source import SessionOptions, SourceDialect, SourceMemory, SourceSession
 from dataloader_core.plugins.manager import Registry
 from dataloader_core.secrets import redact, resolve
@@ -50,6 +50,10 @@ _SPANS = ("login_timeout", "statement_timeout", "lock_timeout")
 
 def session_options(source: SourceConfig, application_name: str) -> SessionOptions:
     """The session options of a source's row: its ``options``, as far as they are ours."""
+    unknown = sorted(set(source.options) - {*_SPANS, "init_statement", "parallel"})
+    if unknown:
+        known = [*_SPANS, "init_statement", "parallel"]
+        raise UnknownNameError(f"option of source {source.db_config_key!r}", unknown[0], known)
     given: dict[str, Any] = {}
     for name in _SPANS:
         if (text := source.options.get(name)) is not None:

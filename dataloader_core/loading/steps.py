@@ -9,13 +9,18 @@ from dataclasses import dataclass, replace
 
 from dataloader_core.commit import CommitRecord, Look, version_of
 from dataloader_core.control.records import LoadProgress
-from dataloader_core.errors import ClaimLostError, DestinationUnavailableError, RivalCommitError
+from dataloader_core.errors import (
+    ClaimLostError,
+    DestinationRefusedError,
+    DestinationUnavailableError,
+    RivalCommitError,
+)
 from dataloader_core.failpoints import hit
 from dataloader_core.interfaces.engine import Committed, Destination, Prepared
 from dataloader_core.interfaces.source import SourceSession
 from dataloader_core.loading.context import LOOKS, LoadContext
 from dataloader_core.loading.patience import patiently
-from dataloader_core.loading.recovery import Finding, fence_record
+from dataloader_core.loading.recovery import Finding, fence_record, staging_name
 from dataloader_core.loading.ways import choose_way
 from dataloader_core.plan import FixedWatermark, HighestRead, LoadPlan, Step, WatermarkRule
 from dataloader_core.table import SourceTable
@@ -74,7 +79,9 @@ class Steps:
         """A backfill's boundaries and watermark are stored before its first chunk is read."""
         progress = self.plan.steps[0].progress if self.plan.steps else None
         if progress is not None and (self.load.claim.backfill is None or self.plan.load_full):
-            self.load.claim = self.load.control.store_backfill(self.load.claim, replace(progress, done=0))
+            staging = staging_name(self.load.claim.table, progress) if progress.publish == "at_end" else None
+            beginning = replace(progress, done=0)
+            self.load.claim = self.load.control.store_backfill(self.load.claim, beginning, staging)
 
     def read(self) -> ReadStep | None:
         """Read the next step's rows. Nothing of them can be seen yet."""
@@ -90,7 +97,6 @@ class Steps:
             prepared = again(look)
             hit("load.after_read")
             return ReadStep(number, step, where, look, prepared, again, scope.pop_all())
-        raise AssertionError("unreachable")
 
     def _reader(self, step: Step, where: Destination, scope: ExitStack) -> Callable[[Look], Prepared]:
         policy = self.load.claim.table.schema_policy
@@ -124,6 +130,12 @@ class Steps:
             hit("load.before_create")
             staging.create(self.source, fence_record(self.load.claim, Finding(), self.load.claim.run_id))
             look = self.load.look(staging)
+        if look.owner != self.load.claim.table.table_uid:
+            raise DestinationRefusedError(
+                f"{staging.location}, where the chunks of this backfill would gather, belongs to "
+                f"{look.owner or 'nobody'}, not to {self.load.claim.control_key}.",
+                cure="Move or drop that table.",
+            )
         known = max(self.load.claim.committed_version or 0, version_of(self.load.claim.load_seq, 0))
         if look.app_version is not None and look.app_version > known:
             raise ClaimLostError(f"{staging.location} was fenced by a newer load of {self.load.claim.control_key}.")

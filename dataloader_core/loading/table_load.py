@@ -18,7 +18,6 @@ from dataloader_core.loading.fencing import settle
 from dataloader_core.loading.patience import patiently
 from dataloader_core.loading.source_access import SourceAccess
 from dataloader_core.loading.steps import ReadStep, Steps
-from dataloader_core.plan import Backfill
 from dataloader_core.planning import make_plan
 from dataloader_core.plugins.manager import Registry
 from dataloader_core.table import LoadState, TableConfig
@@ -114,19 +113,18 @@ class TableLoad:
         hit("load.before_succeed")
         patiently(lambda: self.context.control.succeed(self.context.claim, record, result), lambda: None)
         hit("load.after_succeed")
-        finished = self._steps.plan.steps[-1].progress if self._steps.plan.becomes and self._steps.plan.steps else None
-        for backfill in (finished, self.context.handed_over):
-            if backfill is not None and backfill.publish == "at_end":
-                self._drop_staging(backfill)
+        for name in self.context.claim.staging_tables:
+            self._drop_staging(name)
         return result
 
-    def _drop_staging(self, backfill: Backfill) -> None:
-        staging = self.context.staging_of(backfill)
+    def _drop_staging(self, name: str) -> None:
+        """A table that loads well needs no staging table any more, whichever backfill made it."""
         try:
-            staging.drop(self.context.claim.table.table_uid)
+            self.context.destination(name).drop(self.context.claim.table.table_uid)
+            self.context.control.forget_staging(self.context.claim, name)
         except DataLoaderError as error:
-            # its name is never used again, so that it is in nobody's way
-            log.warning("the staging table %s could not be dropped: %s", staging.location, error)
+            # it is still remembered, and its name is used by no other backfill
+            log.warning("the staging table %s could not be dropped: %s", name, error)
 
     def close(self) -> None:
         """Close sessions and delete files that were not committed. Safe to call at any time; raises nothing."""

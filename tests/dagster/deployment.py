@@ -148,7 +148,12 @@ class Deployment:
         """Metadata of an asset's last materialization."""
         from dagster import AssetKey
 
-        event = self.instance.get_latest_materialization_event(AssetKey(list(key)))
+        deadline = time.monotonic() + 30
+        # the control row says Succeeded before the event of it has passed through the run
+        while (event := self.instance.get_latest_materialization_event(AssetKey(list(key)))) is None:
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.2)
         assert event is not None
         assert event.asset_materialization is not None
         return {name: entry.value for name, entry in event.asset_materialization.metadata.items()}

@@ -108,9 +108,12 @@ def test_append_only_is_refused_once_naming_both_watermarks(change: dict[str, ob
     assert not recover(ordered, look(record(6)), appends=True).apply
 
 
-def test_a_restored_control_database_still_adopts_what_was_set_later() -> None:
+def test_a_mark_of_another_history_is_no_proof() -> None:
+    """The control database was restored to before somebody set a value: nobody can tell which of them is meant."""
     claim = replace(KNOWN, committed_version=version_of(5, 1))
-    assert recover(claim, look(record(6, watermark_sets=3)), appends=True).apply
+    assert not recover(claim, look(record(6, watermark_sets=3)), appends=False).apply
+    with pytest.raises(WatermarkDisputedError):
+        recover(claim, look(record(6, watermark_sets=3)), appends=True)
 
 
 def test_a_table_restored_to_an_older_version_is_refused() -> None:
