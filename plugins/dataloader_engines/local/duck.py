@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import duckdb
 
@@ -16,8 +17,13 @@ from dataloader_core.parquet import Version, overflows_delta_encoding, version_f
 from dataloader_core.plan import Comparison, Condition, IsNull
 from dataloader_engines.local.types import duckdb_type
 
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
 MAX_ROW_GROUP: Final = 122_880
 _ROW_GROUP_VALUES: Final = 2_000_000
+_GROWTH: Final = 4
 _ROW_GROUP_MB: Final = 32
 """Long texts would otherwise make a group of many times the memory allowed."""
 
@@ -46,14 +52,15 @@ def row_group_rows(columns: int) -> int:
 
 
 def condition_sql(where: Sequence[Condition], types: Mapping[str, TargetColumn]) -> str:
-    """Conditions joined by AND, over bare columns; never true for NULL unless asked."""
+    """Conditions joined by AND, over bare columns; never true for NULL unless asked. ``types``: by casefolded name."""
     parts = []
     for c in where:
-        name = quote(types[c.column].name)
+        column = types[c.column.casefold()]
+        name = quote(column.name)
         if isinstance(c, IsNull):
             parts.append(f"{name} IS NULL")
         elif isinstance(c, Comparison):
-            parts.append(f"{name} {c.op} CAST({_literal(c)} AS {duckdb_type(types[c.column].type)})")
+            parts.append(f"{name} {c.op} CAST({_literal(c)} AS {duckdb_type(column.type)})")
     return "(" + " AND ".join(parts) + ")"
 
 
@@ -74,10 +81,15 @@ def projection(columns: Sequence[TargetColumn], present: Mapping[str, str]) -> s
 
 
 class Duck:
-    """A DuckDB in memory that spills to ``temp``. Statements run on cursors, up to ``threads`` at once."""
+    """A DuckDB in memory that spills to ``temp``. Statements run on cursors, up to ``threads`` at once.
+
+    One long value takes several times its size at once and cannot be spilled: a statement that does not fit runs once
+    more with ``_GROWTH`` times the memory, which then stays.
+    """
 
     def __init__(self, temp: Path, *, threads: int, memory_mb: int) -> None:
         self.threads = threads
+        self._more_mb: int | None = memory_mb * _GROWTH
         self._con = duckdb.connect(":memory:", config={"threads": threads})
         self._con.execute(f"SET memory_limit = '{memory_mb}MiB'")
         self._con.execute(f"SET temp_directory = {text(temp / 'spill')}")
@@ -89,7 +101,7 @@ class Duck:
         self._con.close()
 
     def run(self, sql: str) -> list[tuple[Any, ...]]:
-        return self._con.execute(sql).fetchall()
+        return self._with_room(lambda: self._con.execute(sql).fetchall())
 
     def register(self, name: str, arrow: Any) -> None:
         self._con.register(name, arrow)
@@ -119,7 +131,19 @@ class Duck:
             cursor.close()
 
     def copy(self, sql: str, path: Path, columns: Sequence[TargetColumn]) -> DataFile:
-        return _copy(self._con, sql, path, columns)
+        return self._with_room(lambda: _copy(self._con, sql, path, columns))
+
+    def _with_room(self, statement: Callable[[], T]) -> T:
+        """Statements here give the same when they run again: they replace what they make."""
+        try:
+            return statement()
+        except duckdb.OutOfMemoryException:
+            if self._more_mb is None:
+                raise
+            log.warning("rows do not fit into the memory allowed; trying again with %d MiB", self._more_mb)
+        self._con.execute(f"SET memory_limit = '{self._more_mb}MiB'")
+        self._more_mb = None
+        return statement()
 
     def copy_split(
         self, sql: str, folder: Path, prefix: str, columns: Sequence[TargetColumn], mb: int

@@ -17,7 +17,8 @@ class LocalSettings(BaseModel):
             system's own.
         threads: Cores to use for one table.
         files: Files that one full read becomes at most. Contiguous ranges of keys make later merges cheap.
-        memory_mb: Memory of one table's DuckDB, in MiB; beyond it, it uses the temp folder.
+        memory_mb: Memory of one table's DuckDB, in MiB; beyond it, it uses the temp folder. Four times as much where a
+            single value cannot be held otherwise.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
