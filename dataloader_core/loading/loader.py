@@ -16,6 +16,7 @@ from dataloader_core.control.processes import this_process
 from dataloader_core.control.records import Claim, LoadProgress, LoadResult, Outcome
 from dataloader_core.errors import (
     ClaimLostError,
+    ConfigurationError,
     ControlDatabaseError,
     DataLoaderError,
     LoadCancelledError,
@@ -96,11 +97,18 @@ class DataLoader:
         Returns:
             An outcome for each claim, in the order given. A claim of another source fails like any other table.
         """
-        workers = max(1, min(self._pool, len(claims), self.source.max_connections // connections_of(self.source)))
-        with Heartbeat(self._control) as self._heartbeat, ThreadPoolExecutor(workers, "dataloader-table") as pool:
+        at_once = self._at_once(len(claims))
+        with Heartbeat(self._control) as self._heartbeat, ThreadPoolExecutor(at_once, "dataloader-table") as pool:
             for claim in claims:
                 self._heartbeat.add(claim.load_id)
             return list(pool.map(self._process, claims))
+
+    def _at_once(self, tables: int) -> int:
+        """How many tables the pool and the source's connections allow at a time."""
+        try:
+            return max(1, min(self._pool, tables, self.source.max_connections // connections_of(self.source)))
+        except ConfigurationError:
+            return 1  # each load says what is wrong with the source's options
 
     def cancel(self) -> None:
         """End all running loads as soon as they notice; they fail as cancelled."""

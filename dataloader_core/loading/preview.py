@@ -66,8 +66,8 @@ def as_recovered(claim: Claim, finding: Finding) -> Claim:
         return claim
     table = claim.table
     if found.becomes:
-        options = table.strategy_options.get("then_options", {})
-        table = replace(table, load_strategy=found.becomes, strategy_options=options)
+        ending = table.strategy_options if found.backfill is None else found.backfill
+        table = replace(table, load_strategy=found.becomes, strategy_options=ending.get("then_options", {}))
     backfill = Backfill.from_json(found.backfill) if found.backfill and not found.becomes else None
     return replace(
         claim,
