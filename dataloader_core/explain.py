@@ -113,7 +113,7 @@ def explain(
     return Explanation(
         control_key=table.control_key,
         strategy=plan.strategy,
-        source=f"{source.kind} {source.relation}",
+        source="its query" if source.relation.query is not None else f"{source.kind} {source.relation}",
         destination=table.destination,
         location=location,
         engine=engine,

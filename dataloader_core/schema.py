@@ -49,6 +49,8 @@ class SchemaChange:
         dropped: Columns of the table that the source lacks; they stay and are NULL in what is written.
         widened: Columns whose files are rewritten in the load's commit.
         ignored: Columns of the source that are not read (``freeze``).
+        whole: The source's schema is taken as it is, with all that is written anew.
+        retyped: Columns whose type becomes another one, of any kind, because the schema is taken whole.
     """
 
     columns: tuple[TargetColumn, ...]
@@ -58,6 +60,7 @@ class SchemaChange:
     widened: tuple[Widening, ...] = ()
     ignored: tuple[str, ...] = ()
     whole: bool = False
+    retyped: tuple[Widening, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -71,6 +74,7 @@ class SchemaChange:
                 f"Columns that the source no longer has: {dropped}"
                 + ("; gone from the table." if self.whole else "; they stay, NULL for rows read from now on."),
             ),
+            (self.retyped, f"Types changed: {', '.join(map(str, self.retyped))}."),
             (self.widened, f"Types widened, files rewritten: {', '.join(map(str, self.widened))}."),
             (self.ignored, f"New columns ignored (schema_policy = freeze): {', '.join(self.ignored)}."),
         )
@@ -119,7 +123,7 @@ def compare_schemas(
     )
     if policy == "evolve" and replace:
         return SchemaChange(
-            tuple(map(target_column, source)), tuple(source), added, dropped, whole=True
+            tuple(map(target_column, source)), tuple(source), added, dropped, whole=True, retyped=changed
         )  # files of another type vanish with the same commit
     _refuse(policy, added, dropped, changed)
     if policy == "freeze":

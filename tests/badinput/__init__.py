@@ -83,6 +83,8 @@ a watermark of another column
 a secret that may not be used
     test_sources.py::test_a_secret_that_the_source_may_not_use_is_refused_though_it_exists
     test_sources.py::test_a_folder_of_secrets_that_is_not_listed_is_refused
+the plan of a query
+    test_control.py::test_the_plan_of_a_query_says_that_it_is_one
 two statements, a change
     test_control.py::test_a_query_of_two_statements_or_one_that_changes_data_never_reaches_the_source
 a function that writes

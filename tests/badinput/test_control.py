@@ -190,3 +190,9 @@ def _resume_without_control(orders: Table, server: PostgresServer, point: str) -
 
 def _stopped(process: subprocess.Popen[str]) -> bool:
     return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+def test_the_plan_of_a_query_says_that_it_is_one(deployment: Deployment) -> None:
+    orders = Table(deployment, "orders", load_strategy="full")
+    deployment.sql("UPDATE control.table_control SET source_table_name = NULL, query = 'SELECT id FROM orders'")
+    assert "from its query" in deployment.ok("plan", orders.key)

@@ -61,6 +61,7 @@ def test_a_replace_under_evolve_takes_the_schema_whole() -> None:
     change = compare(table(a="string", old="int"), source(a="int", new="date"), replace=True)
     assert [(c.name, str(c.type)) for c in change.columns] == [("a", "int"), ("new", "date")]
     assert change.widened == ()
+    assert "Types changed: a: string -> int." in change.notes
 
 
 @pytest.mark.parametrize("replace", [True, False])

@@ -140,7 +140,7 @@ class Duck:
         except duckdb.OutOfMemoryException:
             if self._more_mb is None:
                 raise
-            log.warning("rows do not fit into the memory allowed; trying again with %d MiB", self._more_mb)
+            log.info("rows do not fit into the memory allowed; trying again with %d MiB", self._more_mb)
         self._con.execute(f"SET memory_limit = '{self._more_mb}MiB'")
         self._more_mb = None
         return statement()
