@@ -43,11 +43,13 @@ class Column:
         type: What the projection produces.
         projection: SQL expression of the source's dialect over the bare relation, without alias.
         native: The source's own name of the type, for people.
-        nullable: Whether the source admits NULL.
+        nullable: Whether the source admits NULL, whatever ``on_unrepresentable`` makes of other values.
         exact: Values read by the projection order like the source's own and lose no digit. A watermark
             may then be taken from what was read; otherwise the source is asked.
         guards: Kinds of values the type cannot hold, by name, for instance ``NaN``. The source knows how to
             find them (see ``SourceSnapshot.unrepresentable``).
+        one_text: Values that the source holds equal arrive equal. Not so where 1.0 and 1.00 are one number there and
+            two texts here.
         constant: The column is not the source's: every row gets this value, as the dialect's own literal instead
             of the projection. See :func:`dataloader_core.reads.constant_column`.
     """
@@ -62,6 +64,7 @@ class Column:
     exact: bool = True
     guards: tuple[str, ...] = ()
     constant: Value | None = None
+    one_text: bool = True
 
 
 # --- conditions and reads
@@ -261,11 +264,11 @@ class Backfill:
         boundaries: Ascending texts b0..bn of the column's type: chunk i of n is [b(i-1), bi), the last one closed.
         null_chunk: Whether a further chunk reads the rows where the column is NULL.
         watermark: The watermark that becomes true with the last chunk (text of the watermark column's type).
-        then: The strategy that the row gets at the end.
+        then: The strategy that the row gets at the end, with ``then_options`` as its ``strategy_options``.
         done: Number of chunks committed.
         started_seq: ``load_seq`` of the load that started it.
         publish: ``as_loaded``, or ``at_end`` (chunks go to a staging table, one commit publishes).
-        limit: ``then = append_only``: chunks read only up to ``watermark``, or below it where it is exclusive.
+        limit_inclusive: ``then = append_only``: chunks read only up to ``watermark``, or below it where this is false.
     """
 
     column: str
@@ -277,6 +280,7 @@ class Backfill:
     started_seq: int
     publish: Literal["as_loaded", "at_end"] = "as_loaded"
     limit_inclusive: bool = True
+    then_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def chunks(self) -> int:
@@ -297,6 +301,7 @@ class Backfill:
             "started_seq": self.started_seq,
             "publish": self.publish,
             "limit_inclusive": self.limit_inclusive,
+            "then_options": dict(self.then_options),
         }
 
     @classmethod

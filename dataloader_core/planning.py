@@ -164,6 +164,13 @@ def common_notes(given: PlanInput) -> Sequence[str]:
             f"Key columns can be NULL: {', '.join(nullable)}. A row with a NULL key fails the load; "
             "make them NOT NULL at the source or choose another key."
         )
+    spelt = [c for c in map(given.source.column, table.primary_key_cols) if not c.one_text]
+    if spelt:
+        notes.append(
+            f"Key columns arrive as text: {', '.join(f'{c.name} ({c.native})' for c in spelt)}. A key whose spelling "
+            "changes at the source while its value stays (1.0 and 1.00) is two rows here. Choose another key where "
+            "that can happen."
+        )
     if table.row_limit is not None:
         notes.append(f"LIMITED: row_limit reads at most {table.row_limit} rows; the rest does not arrive.")
     return notes

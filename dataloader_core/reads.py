@@ -46,12 +46,15 @@ def loss_of(given: PlanInput) -> LossPolicy:
 def unproven_keys(given: PlanInput) -> tuple[str, ...]:
     """``primary_key_cols`` as the destination calls them, unless a key of the source is among them.
 
-    For a step that overwrites where later ones merge: doubled keys would come in here, and stay.
+    For a step that overwrites where later ones merge: doubled keys would come in here, and stay. A key of the source
+    proves nothing where values of it become NULL on the way.
     """
-    keys = set(given.table.primary_key_cols)
-    if any(set(key) <= keys for key in given.source.keys):
+    columns = [given.source.column(name) for name in given.table.primary_key_cols]
+    emptied = given.table.on_unrepresentable == "null" and any(c.guards for c in columns)
+    keys = {c.name for c in columns}
+    if not emptied and any(set(key) <= keys for key in given.source.keys):
         return ()
-    return tuple(given.source.column(name).target for name in given.table.primary_key_cols)
+    return tuple(c.target for c in columns)
 
 
 def merge_by_keys(

@@ -18,7 +18,7 @@ from dataloader_core.errors import ConfigurationError
 from dataloader_core.interfaces.strategy import PlanInput
 from dataloader_core.plan import Cap, Column, Comparison, FixedWatermark, HighestRead, KeepWatermark, WatermarkRule
 from dataloader_core.types import INTEGERS, ColumnType
-from dataloader_core.values import WATERMARK_TYPES, Distance, Value, step_back
+from dataloader_core.values import WATERMARK_TYPES, Distance, Value, order_key, step_back
 
 _TIMES: Final = ("date", "timestamp_ntz", "timestamp")
 _NUMBERS: Final = (*INTEGERS, "decimal", "binary")
@@ -32,11 +32,13 @@ class Cursor:
     Attributes:
         last: The committed watermark; None: everything is read (ordered, or there is no watermark yet).
         start: ``last`` less the lookback.
+        fallen_from: The committed watermark, where the cap has fallen below it (see :func:`under_cap`).
     """
 
     column: Column
     last: Value | None
     start: Value | None
+    fallen_from: Value | None = None
 
     @property
     def reads_everything(self) -> bool:
@@ -87,6 +89,45 @@ def cursor_of(given: PlanInput, *, lookback: bool = True) -> Cursor:
     last = Value(column.type, given.state.watermark)
     distance = given.table.incremental_lookback if lookback else None
     return Cursor(column, last, step_back(last, Distance.parse(distance)) if distance else last)
+
+
+def has_fallen(cursor: Cursor, cap: Cap) -> bool:
+    """Whether the cap lies below the committed watermark although caps only grow: a clock or a sequence was set back.
+
+    What is stamped from then on lies below the watermark, and no increment would read it. The highest value seen, the
+    bound of a number without proof, may fall by a delete, and says nothing. A watermark_delay is no part of this: it
+    may be new.
+    """
+    if cursor.last is None or cap.value is None or not (cap.proven or cursor.column.type.name in _TIMES):
+        return False
+    return cursor.last > cap.value
+
+
+def under_cap(given: PlanInput, cursor: Cursor, cap: Cap, limit: Limit) -> Cursor:
+    """The cursor of a merge: under a cap that has fallen the watermark goes back to it.
+
+    How long ago that happened cannot be seen, so as much is read again below the cap as the watermark lay above it.
+    """
+    if limit.value is None or not has_fallen(cursor, cap):
+        return cursor
+    assert cursor.last is not None
+    last = limit.value if limit.inclusive else just_below(limit.value)
+    start = _as_far_below(last, cursor.last)
+    if given.table.incremental_lookback:
+        start = min(start, step_back(last, Distance.parse(given.table.incremental_lookback)))
+    return Cursor(cursor.column, last, start, fallen_from=cursor.last)
+
+
+def _as_far_below(value: Value, above: Value) -> Value:
+    """``value`` less its distance to ``above``; a change counter has no distances."""
+    if value.type.name == "binary":
+        return value
+    steps = order_key(above) - order_key(value)
+    if value.type.name == "date":
+        return step_back(value, Distance(span=timedelta(days=int(steps))))
+    if value.type.name in _TIMES:
+        return step_back(value, Distance(span=timedelta(microseconds=-(-int(steps) // 1000))))
+    return step_back(value, Distance(number=Decimal(steps)))
 
 
 def limit_of(given: PlanInput, cap: Cap, *, merges: bool) -> Limit:
@@ -214,7 +255,13 @@ def cursor_notes(given: PlanInput, cursor: Cursor, limit: Limit, *, reads_nulls:
             f"{name!r} can be NULL: such rows are read {when}. "
             "Make the column NOT NULL at the source, or choose one that is."
         )
-    if cursor.last is not None and limit.value is not None and cursor.last > limit.value:
+    if cursor.fallen_from is not None:
+        notes.append(
+            f"The watermark {cursor.fallen_from} lies above {limit.value}: it was set too high, or the source's clock "
+            f"or sequence was set back. It goes back to {cursor.last}, and rows are read again from {cursor.start}. "
+            "Where rows came with lower values since then, set incremental_value below them or order load_full."
+        )
+    elif cursor.last is not None and limit.value is not None and cursor.last > limit.value:
         notes.append(
             f"The watermark {cursor.last} lies above {limit.value}: nothing below it is read. Where it was set too "
             "high, set incremental_value anew or order load_full."
@@ -225,6 +272,6 @@ def cursor_notes(given: PlanInput, cursor: Cursor, limit: Limit, *, reads_nulls:
 def cursor_reasons(given: PlanInput, cursor: Cursor, limit: Limit) -> tuple[str, ...]:
     """Why the load starts where it does, and how far its watermark may move."""
     reasons = [] if limit.value is None else [limit.note]
-    if cursor.last is not None and cursor.start != cursor.last:
+    if cursor.last is not None and cursor.start != cursor.last and cursor.fallen_from is None:
         reasons.append(f"Reads again from {cursor.start}: incremental_lookback {given.table.incremental_lookback}.")
     return tuple(reasons)

@@ -186,12 +186,14 @@ def _unchanged(row: Mapping[str, Any], claim: Claim) -> bool:
 def _truths(row: Mapping[str, Any], record: CommitRecord) -> dict[str, Any]:
     """Watermark, backfill and strategy as they are with this commit."""
     if record.becomes is not None:
+        # Those that a backfill was started with, whatever the row says meanwhile; the options of the strategy that
+        # ends are none of the next one's.
+        ending = row["strategy_options"] if record.backfill is None else record.backfill
         return {
             "incremental_value": record.watermark,
             "backfill_cursor": None,
             "load_strategy": record.becomes,
-            # The options of the strategy that ends are none of the next one's.
-            "strategy_options": Jsonb(row["strategy_options"].get("then_options", {})),
+            "strategy_options": Jsonb(ending.get("then_options", {})),
         }
     if record.backfill is not None:
         # Before its last chunk nothing is true but the progress: a watermark would promise what is not there yet.

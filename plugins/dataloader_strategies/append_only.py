@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from dataloader_core.errors import TransientError
+from dataloader_core.errors import ConfigurationError, TransientError
 from dataloader_core.interfaces.strategy import LoadStrategy, PlanInput
 from dataloader_core.plan import (
     Append,
@@ -27,6 +27,7 @@ from dataloader_core.watermarks import (
     cursor_notes,
     cursor_of,
     cursor_reasons,
+    has_fallen,
     limit_of,
     rule_of,
 )
@@ -80,7 +81,15 @@ class AppendOnly(LoadStrategy):
 
     def _bounds(self, given: PlanInput, facts: Facts) -> tuple[Cursor, Limit]:
         cursor = cursor_of(given, lookback=False)
-        return cursor, limit_of(given, facts.cap(cursor.column.name), merges=False)
+        cap = facts.cap(cursor.column.name)
+        if has_fallen(cursor, cap):
+            raise ConfigurationError(
+                f"The watermark {cursor.last} lies above the cap {cap.value}: it was set too high, or the source's "
+                "clock or sequence was set back. Rows that came since then lie below it and would never be appended.",
+                cure="Order load_full. Or set incremental_value to where the values were set back to: rows above it "
+                "that were loaded before that are then appended again.",
+            )
+        return cursor, limit_of(given, cap, merges=False)
 
 
 def _left(cursor: Cursor, limit: Limit) -> tuple[Comparison, ...]:

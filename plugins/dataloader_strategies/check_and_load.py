@@ -12,6 +12,8 @@ from dataloader_core.planning import missing_keys
 from dataloader_core.plugins import StrategyRecord, hookimpl
 from dataloader_core.reads import loss_of, read_all
 from dataloader_core.watermarks import (
+    Cursor,
+    Limit,
     check_cursor,
     cursor_column,
     cursor_notes,
@@ -19,6 +21,7 @@ from dataloader_core.watermarks import (
     cursor_reasons,
     limit_of,
     rule_of,
+    under_cap,
 )
 from dataloader_strategies.incremental import Incremental
 
@@ -47,13 +50,15 @@ class CheckAndLoad(LoadStrategy):
         return problems
 
     def questions(self, given: PlanInput) -> Sequence[Question]:
-        cursor = cursor_of(given)
-        cap = CapQuestion(cursor_column(given).name)
-        return (cap,) if cursor.reads_everything else (cap, CountQuestion(cursor.newer()))
+        return (CapQuestion(cursor_column(given).name),)
+
+    def follow_up(self, given: PlanInput, facts: Facts) -> Sequence[Question]:
+        """Where the increment starts follows from the cap."""
+        cursor, _ = _bounds(given, facts)
+        return () if cursor.reads_everything else (CountQuestion(cursor.newer()),)
 
     def plan(self, given: PlanInput, facts: Facts) -> LoadPlan:
-        cursor = cursor_of(given)
-        limit = limit_of(given, facts.cap(cursor.column.name), merges=True)
+        cursor, limit = _bounds(given, facts)
         if cursor.reads_everything:
             return replace(Incremental().plan(given, facts), strategy=self.name)
         changes = facts.count(cursor.newer())
@@ -67,6 +72,13 @@ class CheckAndLoad(LoadStrategy):
         step = Step(read_all(given), Replace(), rule, "everything", loss_of(given))
         notes = (f"{counted}.", *cursor_notes(given, cursor, limit, reads_nulls=True))
         return LoadPlan(self.name, (step,), notes, reasons=cursor_reasons(given, cursor, limit))
+
+
+def _bounds(given: PlanInput, facts: Facts) -> tuple[Cursor, Limit]:
+    cursor = cursor_of(given)
+    cap = facts.cap(cursor.column.name)
+    limit = limit_of(given, cap, merges=True)
+    return under_cap(given, cursor, cap, limit), limit
 
 
 def _reloads_all(given: PlanInput) -> bool:

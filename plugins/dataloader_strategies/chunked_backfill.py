@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -86,11 +87,11 @@ class ChunkedBackfill(LoadStrategy):
     runs_alone = True
 
     def check(self, given: PlanInput) -> Sequence[str]:
+        successor = _then(given)
         try:
             after = _successor_input(given)
         except ConfigurationError as error:
             return [f"then_options: {error}"]
-        successor = SUCCESSORS[_options(given).then]
         problems = list(needs(successor, after)) or list(successor().check(after))
         return problems or list(_column_problems(given))
 
@@ -103,6 +104,9 @@ class ChunkedBackfill(LoadStrategy):
 
     def plan(self, given: PlanInput, facts: Facts) -> LoadPlan:
         progress, notes, reasons = _resume(given) if _resumes(given) else _start(given, facts)
+        if given.table.row_limit is not None and not progress.complete:
+            # Chunks that a row_limit cut short promise nothing, and not when the limit is gone either.
+            progress = replace(progress, watermark=None)
         return LoadPlan(
             self.name,
             tuple(_Chunks(given, progress).steps()),
@@ -147,24 +151,27 @@ class _Chunks:
             self._loss(of),
             replace(self.progress, done=number),
             staged=staged,
-            unique=unproven_keys(self.given) if SUCCESSORS[self.progress.then].needs_keys else (),
+            unique=unproven_keys(self.given) if _merges(self.given) else (),
         )
 
     def _loss(self, of: int) -> LossPolicy:
-        """The first of many chunks is a small part of the table that it overwrites, and that proves no loss."""
+        """The first of many chunks is a small part of the table that it overwrites, and that proves no loss.
+
+        Nor does one without rows under the watermark: the source has rows, or it would not have been cut.
+        """
         loss = loss_of(self.given)
-        return loss if of == 1 else replace(loss, max_fraction=1.0)
+        return loss if of == 1 else replace(loss, allow_empty=True, max_fraction=1.0)
 
     def _limit(self) -> tuple[Condition, ...]:
         """What ``then`` would append must not be in a chunk, and NULLs are never its."""
-        if self.progress.watermark is None or not _limited(self.progress):
+        if self.progress.watermark is None or not _then(self.given).appends:
             return ()
         cursor = cursor_column(self.given)
         op: Literal["<=", "<"] = "<=" if self.progress.limit_inclusive else "<"
         return (Comparison(cursor.name, op, Value(cursor.type, self.progress.watermark)),)
 
     def _watermark(self) -> FixedWatermark:
-        if self.progress.watermark is None or self.given.table.row_limit is not None:
+        if self.progress.watermark is None:
             return FixedWatermark(None)
         return FixedWatermark(Value(cursor_column(self.given).type, self.progress.watermark))
 
@@ -177,8 +184,10 @@ def _resume(given: PlanInput) -> Beginning:
     progress = given.state.backfill
     assert progress is not None
     notes = [f"Goes on after chunk {progress.done} of {progress.chunks}."]
-    if progress.then != _options(given).then:
-        notes.append(f"It was started for then = {progress.then} and ends so; load_full starts it anew.")
+    options = _options(given)
+    if (progress.then, progress.then_options) != (options.then, options.then_options):
+        ends = f"then = {progress.then} and then_options = {json.dumps(dict(progress.then_options))}"
+        notes.append(f"It was started for {ends} and ends so; load_full starts it anew.")
     return progress, notes, []
 
 
@@ -198,12 +207,12 @@ def _start(given: PlanInput, facts: Facts) -> Beginning:
         column=column.name,
         boundaries=cuts,
         null_chunk=needs_null_chunk(cuts, column, has_null=bounds.has_null, open_end=_open_end(given, column)),
-        # chunks that a row_limit cut short promise nothing
-        watermark=watermark.text if watermark and given.table.row_limit is None else None,
+        watermark=watermark.text if watermark else None,
         then=options.then,
         done=0,
         started_seq=given.state.load_seq,
         publish=options.publish,
+        then_options=options.then_options,
     )
     about = "unknown" if estimate is None else f"about {estimate}"
     reasons.append(f"{progress.chunks} chunks of {column.name!r}; rows: {about}.")
@@ -241,30 +250,41 @@ def _resumes(given: PlanInput) -> bool:
     return given.state.backfill is not None and not given.state.load_full
 
 
-def _limited(progress: Backfill) -> bool:
-    """Whether what ``then`` would append must stay out of the chunks."""
-    successor = SUCCESSORS.get(progress.then)
-    if successor is None:
-        raise ConfigurationError(
-            f"The stored backfill ends as {progress.then!r}, which this program does not know.",
-            cure="Order load_full to start it anew.",
-        )
-    return successor.appends
+def _ending(given: PlanInput) -> tuple[str, Mapping[str, Any]]:
+    """What the row becomes, and its options then: as stored, whatever the row says meanwhile."""
+    stored, options = given.state.backfill, _options(given)
+    if stored is not None and _resumes(given):
+        return stored.then, stored.then_options
+    return options.then, options.then_options
 
 
 def _then(given: PlanInput) -> type[LoadStrategy]:
-    return SUCCESSORS[_options(given).then]
+    name, _ = _ending(given)
+    if name not in SUCCESSORS:
+        raise ConfigurationError(
+            f"The stored backfill ends as {name!r}, which this program does not know.",
+            cure="Order load_full to start it anew.",
+        )
+    return SUCCESSORS[name]
+
+
+def _merges(given: PlanInput) -> bool:
+    """Whether ``then`` upserts by key, so that keys that come in twice would stay."""
+    _, options = _ending(given)
+    return _then(given).needs_keys or (_then(given) is CheckAndLoad and options.get("reload") != "full")
 
 
 def _successor_input(given: PlanInput) -> PlanInput:
     """What ``then`` will be given once the row has become it."""
-    options = _options(given)
-    table = replace(given.table, load_strategy=options.then, strategy_options=options.then_options)
-    return replace(given, table=table, options=parse_options(_then(given), options.then_options))
+    name, options = _ending(given)
+    table = replace(given.table, load_strategy=name, strategy_options=options)
+    return replace(given, table=table, options=parse_options(_then(given), options))
 
 
 def _chunk_column(given: PlanInput) -> Column:
-    """``partition_column``, or a primary key of one column."""
+    """The stored one, ``partition_column``, or a primary key of one column."""
+    if given.state.backfill is not None and _resumes(given):
+        return given.source.column(given.state.backfill.column)
     if given.table.partition_column:
         return given.source.column(given.table.partition_column)
     keys = given.table.primary_key_cols or (given.source.keys[0] if given.source.keys else ())
@@ -308,6 +328,13 @@ def _column_problems(given: PlanInput) -> Iterable[str]:
         yield (
             f"Rows could move between chunks while they are read: {column.name!r} is no part of the primary key. "
             "Set strategy_options.immutable to true if its value in a row never changes, or choose a key column."
+        )
+    if _merges(given) and unproven_keys(given) and column.name not in given.table.primary_key_cols:
+        keys = ", ".join(given.table.primary_key_cols)
+        yield (
+            f"No constraint of the source proves that primary_key_cols ({keys}) are unique and never NULL, and rows of "
+            f"one key could be in two chunks of {column.name!r}, where nothing would notice them. "
+            "Set partition_column to one of these columns, or make them a key at the source."
         )
 
 

@@ -89,18 +89,21 @@ def chunk_conditions(backfill: Backfill, column: Column, *, open_end: bool) -> S
     Raises:
         ConfigurationError: the stored boundaries are not of the column's type any more.
     """
+    changed = ConfigurationError(
+        f"The backfill was cut on {column.name!r} while it had another type; it is {column.type} now.",
+        cure="Order load_full to start the backfill anew.",
+    )
     try:
         cuts = [Value(column.type, text) for text in backfill.boundaries]
     except ConfigurationError:
-        raise ConfigurationError(
-            f"The backfill was cut on {column.name!r} while it had another type; it is {column.type} now.",
-            cure="Order load_full to start the backfill anew.",
-        ) from None
+        raise changed from None
     if not cuts:
         return [()]
     chunks = len(cuts) - 1
-    # One chunk without ends would read the NULLs too, which a chunk of their own reads again.
-    beyond = bool(column.guards) and not (chunks == 1 and backfill.null_chunk)
+    beyond = bool(column.guards)
+    if beyond and open_end and chunks == 1 and backfill.null_chunk:
+        # One chunk without ends reads the NULLs too, so it is never given a chunk of NULLs.
+        raise changed
     ranges: list[tuple[Condition, ...]] = []
     for number, (start, end) in enumerate(pairwise(cuts), 1):
         conditions: list[Condition] = []

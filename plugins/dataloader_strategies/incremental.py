@@ -16,6 +16,7 @@ from dataloader_core.watermarks import (
     cursor_reasons,
     limit_of,
     rule_of,
+    under_cap,
 )
 
 
@@ -38,7 +39,9 @@ class Incremental(LoadStrategy):
 
     def plan(self, given: PlanInput, facts: Facts) -> LoadPlan:
         cursor = cursor_of(given)
-        limit = limit_of(given, facts.cap(cursor.column.name), merges=True)
+        cap = facts.cap(cursor.column.name)
+        limit = limit_of(given, cap, merges=True)
+        cursor = under_cap(given, cursor, cap, limit)
         rule, loss = rule_of(given, cursor, limit), loss_of(given)
         if cursor.reads_everything:
             step = Step(read_all(given), Replace(), rule, "everything", loss, unique=unproven_keys(given))

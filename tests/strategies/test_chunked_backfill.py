@@ -157,7 +157,7 @@ def test_all_chunks_staged_leaves_the_publishing(planned):
 
 def test_the_first_of_many_chunks_overwrites_whatever_its_share(planned):
     plan = planned(ChunkedBackfill, bounds=ids(0, 90), strategy_options={"chunks": 3}, max_delete_fraction=0.1, **KEYED)
-    assert plan.steps[0].loss == LossPolicy(False, 1.0)
+    assert plan.steps[0].loss == LossPolicy(True, 1.0)
     assert any("publish = at_end checks it" in note for note in plan.notes)
 
 

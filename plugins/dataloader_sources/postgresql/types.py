@@ -81,6 +81,8 @@ _TIMES: Final = {"date": DATE, "timestamp": TIMESTAMP_NTZ, "timestamptz": TIMEST
 _JSON: Final = {"hstore"}
 _POSTGIS: Final = {"geometry", "geography"}
 _PSEUDO: Final = {"record", "unknown"}
+# Scale, months against days, numbers inside, letter case: equal there, and not in text.
+_SPELT: Final = {"numeric", "interval", "jsonb", "citext"}
 
 
 def project(name: str, target: str, native: NativeType, policy: Policy, money_scale: int) -> _Projection:
@@ -120,11 +122,19 @@ def column_of(
         type=found.type,
         projection=found.sql,
         native=native.shown,
-        nullable=nullable or (policy == "null" and bool(found.guards)),
+        nullable=nullable,
         comment=comment,
         exact=found.exact,
         guards=found.guards,
+        one_text=found.type is not STRING or _has_one_text(native),
     )
+
+
+def _has_one_text(native: NativeType) -> bool:
+    """Whether equal values have equal texts: not where spelling is kept beside the value, nor in what may hold such."""
+    if native.array or native.kind in ("c", "r", "m"):
+        return False
+    return native.name not in _SPELT
 
 
 def quote(name: str) -> str:
