@@ -7,14 +7,17 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import duckdb
 import pyarrow as pa
 import pytest
 from local_table import ARROW, PARQUET, UID, Rows, Table
 
+from dataloader_core.commit import Look
 from dataloader_core.errors import (
     DestinationRefusedError,
     DestinationUnavailableError,
@@ -297,6 +300,27 @@ def test_a_staging_table_replaces_its_target_and_stays_until_it_is_dropped(lake:
     staging.destination.drop(UID)
     assert len(target.rows()) == 30
     assert sorted(b.low for b in target.look().handle.bounds("id")) == ["0", "10", "20"]
+
+
+def test_a_staging_table_of_another_row_or_changed_by_hand_is_refused_for_what_it_is(lake: Path) -> None:
+    target, staging = Table(lake, COLUMNS), Table(lake, COLUMNS, "orders__backfill_1")
+    other = uuid4()
+    target.create()
+    staging.create(other)
+    staging.load(numbered(0, 3), Append())
+    step = target.step(loss=LossPolicy())
+
+    def publish(aside: Look) -> None:
+        target.destination.prepare_from(step, target.source, staging.destination, aside, target.look(), "evolve")
+
+    aside = staging.look(other)
+    with pytest.raises(DestinationRefusedError, match=f"belongs to {other}, the target to {UID}\\.") as foreign:
+        publish(aside)
+    assert "changed" not in foreign.value.problem
+    with pytest.raises(
+        DestinationRefusedError, match=r"no longer as the backfill left it: It has a generated column\. Drop"
+    ):
+        publish(replace(aside, owner=UID, problems=("It has a generated column.",)))
 
 
 def test_the_highest_value_of_nothing_is_nothing(lake: Path) -> None:

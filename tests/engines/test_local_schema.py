@@ -11,7 +11,9 @@ from local_table import ARROW, PARQUET, Table, column
 
 from dataloader_core.errors import DestinationRefusedError, RivalCommitError, SchemaChangeError
 from dataloader_core.interfaces.source import WayOfReading
-from dataloader_core.plan import Append, Merge, Write
+from dataloader_core.plan import Append, Comparison, Merge, Write
+from dataloader_core.types import INT
+from dataloader_core.values import Value
 
 TWO = "SELECT i::int AS id, 'n' || i AS name FROM range(2) t(i)"
 BY_ID = Merge(("id",))
@@ -178,3 +180,13 @@ def test_bounds_never_exclude_a_value(lake: Path) -> None:
     assert "f" not in stats["maxValues"]
     raw = sorted(table.path.glob("_delta_log/*.json"))[-1].read_text()
     assert "0.1234567890123456789012345678901234567" in raw
+
+
+def test_a_folded_key_that_is_renamed_in_case_is_still_the_key(people: Table) -> None:
+    people.columns = (column("order id", "int", target="order_id"), column("name", "string"))
+    people.load("SELECT 1::int AS \"order id\", 'a' AS name")
+    people.columns = (column("Order ID", "int", target="Order_ID"), column("name", "string"))
+    outside = (Comparison("Order ID", ">", Value(INT, "5")), Comparison("Order_ID", ">", Value(INT, "5")))
+    people.load("SELECT * FROM (VALUES (1::int, 'b'), (2, 'c')) t(\"Order ID\", name)", Merge(("Order_ID",), outside))
+    assert people.rows() == [(1, "b"), (2, "c")]
+    assert schema(people) == {"order_id": "int", "name": "string"}

@@ -65,10 +65,10 @@ def by_keys(duck: Duck, handle: Handle, keys: Sequence[TargetColumn], incoming: 
 
 
 def by_conditions(duck: Duck, handle: Handle, where: Sequence[Condition], types: dict[str, TargetColumn]) -> set[int]:
-    """Files whose bounds do not rule out a row that meets all conditions."""
+    """Files whose bounds do not rule out a row that meets all conditions. ``types``: by casefolded name."""
     found = set(range(len(handle.files)))
     for condition in where:
-        column = types[condition.column]
+        column = types[condition.column.casefold()]
         if not isinstance(condition, Comparison) or not has_bounds(handle, column):
             continue
         make_bounds(duck, handle, column)

@@ -216,4 +216,8 @@ def _indexed(step: Step, source: SourceTable, change: SchemaChange) -> tuple[str
     if isinstance(step.watermark, HighestRead):
         wanted.append(step.watermark.column)
     merged = step.write.keys if isinstance(step.write, Merge) else ()
-    return (*merged, *(targets[name] for name in wanted if name in targets))
+    spelled = {c.target.casefold(): c.target for c in change.read}
+    return (
+        *(spelled.get(key.casefold(), key) for key in merged),
+        *(targets[name] for name in wanted if name in targets),
+    )

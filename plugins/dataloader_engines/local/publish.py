@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from dataloader_core.commit import Look, TargetColumn
 from dataloader_core.errors import DestinationRefusedError
 from dataloader_core.interfaces.source import ColumnStats
@@ -11,22 +13,29 @@ from dataloader_engines.local.look import Handle
 from dataloader_engines.local.staging import Stager
 from dataloader_engines.local.storage import Storage
 
+_START_ANEW: Final = "Drop the staging table and set load_full to start the backfill anew."
+
 
 def take_over(stager: Stager, staging: Storage, aside: Look, look: Look) -> list[DataFile]:
     """The staging table's files under names of the target's own.
 
     Raises:
-        DestinationRefusedError: there is no staging table, or it is another row's.
+        DestinationRefusedError: there is no staging table, it is another row's, or somebody changed it.
     """
     if not aside.exists:
         raise DestinationRefusedError(
             f"The backfill's staging table {staging.uri} is gone.", cure="Set load_full to start the backfill anew."
         )
-    if aside.owner != look.owner or aside.problems:
+    if aside.owner != look.owner:
         raise DestinationRefusedError(
-            f"The staging table {staging.uri} belongs to {aside.owner} and the target to {look.owner}, or somebody "
-            f"changed it: {' '.join(aside.problems) or 'no other change'}",
-            cure="Drop the staging table and set load_full to start the backfill anew.",
+            f"The staging table {staging.uri} belongs to {aside.owner or 'nobody'}, the target to "
+            f"{look.owner or 'nobody'}.",
+            cure=_START_ANEW,
+        )
+    if aside.problems:
+        raise DestinationRefusedError(
+            f"The staging table {staging.uri} is no longer as the backfill left it: {' '.join(aside.problems)}",
+            cure=_START_ANEW,
         )
     handle: Handle = aside.handle
     stats = _stats(handle)

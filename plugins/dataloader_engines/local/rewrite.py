@@ -44,7 +44,10 @@ class Rewrite:
 
 
 class Rewriter:
-    """Works on one handle. ``columns`` is the table's schema with the commit; ``names`` also knows source names."""
+    """Works on one handle.
+
+    ``columns`` is the table's schema with the commit. ``names`` is casefolded and also knows source names.
+    """
 
     def __init__(
         self,
@@ -80,7 +83,7 @@ class Rewriter:
         ``everything``: every file is written anew, because the schema changes with the commit. ``check`` is told how
         many rows go without being replaced, before anything is written, and may raise.
         """
-        keys = [self._names[k] for k in write.keys]
+        keys = [self._names[k.casefold()] for k in write.keys]
         self._register_staged(staged, keys)
         found = self._candidates(write, keys)
         self._load(sorted(found | (set(range(len(self._handle.files))) if everything else set())))
@@ -141,7 +144,7 @@ class Rewriter:
         ]
         names = ", ".join(quote(k.name) for k in keys)
         used = {c.column for c in (*write.delete_where, *write.delete_missing_where)}
-        needed = list({c.name: c for c in (*keys, *(self._names[name] for name in used))}.values())
+        needed = list({c.name: c for c in (*keys, *(self._names[name.casefold()] for name in used))}.values())
         target = self._rows_of(files, needed)
         join, test = f"SEMI JOIN incoming s USING ({names})", ""
         matched = "true"

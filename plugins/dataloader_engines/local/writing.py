@@ -97,9 +97,10 @@ class Writer:
         return self._rewriter(staged).merge(write, staged.files, everything=bool(self.change.widened), check=check)
 
     def _rewriter(self, staged: Staged) -> Rewriter:
-        names: dict[str, TargetColumn] = {c.name: c for c in self.change.columns}
+        # A plan speaks the source's spelling of today, and the table may have another: "Order_ID" is its "order_id".
+        names: dict[str, TargetColumn] = {c.name.casefold(): c for c in self.change.columns}
         for column in self.change.read:
-            names.setdefault(column.name, names[column.target])
+            names.setdefault(column.name.casefold(), names[column.target.casefold()])
         return Rewriter(self.duck, self.storage, self.handle, self.change.columns, names, self.new_path)
 
     def _commit(self, work: Rewrite, staged: Staged, record: CommitRecord, *, overwrite: bool) -> int:
