@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from dataloader_core.errors import SourceRefusedError
+from dataloader_core.errors import SourceUnavailableError
 from dataloader_core.interfaces.source import ParquetFile, ParquetOptions
 from dataloader_core.parquet import overflows_delta_encoding, version_for
 from dataloader_core.plan import Column, Read
@@ -150,12 +150,14 @@ class Reader:
         """DuckDB's SELECT over the source's, giving exactly the projected types.
 
         Raises:
-            SourceRefusedError: a column arrives as a type that cannot be turned into the projected one without loss.
+            SourceUnavailableError: a column arrives as a type that may lose something on the way to the projected one.
         """
         source = self._query(sql)
         found = self._cursor.execute(f"DESCRIBE FROM {source}").fetchall()
         if [row[0] for row in found] != [column.target for column in columns]:
-            raise SourceRefusedError("The source gives other columns than the read names.", cure="Run the load again.")
+            raise SourceUnavailableError(
+                "The source gives other columns than the read names.", cure="Run the load again."
+            )
         items = [_item(column, row[1]) for column, row in zip(columns, found, strict=True)]
         if all(item is None for item in items):
             return f"FROM {source}"
@@ -217,7 +219,8 @@ def _item(column: Column, found: str) -> str | None:
     if found in _WIDENED_BY.get(wanted, ()) or (found == "VARCHAR" and column.type.name == "decimal"):
         name = _identifier(column.target)
         return f"CAST({name} AS {wanted}) AS {name}"
-    raise SourceRefusedError(
-        f"Column {column.name!r} ({column.native}) arrives as {found}, not as {wanted}.",
-        cure="Give the column a cast in a query of your own, or leave it out.",
+    raise SourceUnavailableError(
+        f"Column {column.name!r} was {column.native} when the load was planned and arrives as {found}, not as "
+        f"{wanted}: its type changed meanwhile.",
+        cure="Load again: the next plan reads the new type.",
     )

@@ -140,6 +140,23 @@ def test_a_table_truncated_after_the_snapshot_is_no_empty_table(postgres_server,
             snapshot.read_arrow(read)
 
 
+@pytest.mark.parametrize("change", ["bigint", "numeric(12,4)", "text"])
+def test_a_type_that_changes_between_plan_and_read_is_worth_another_try(
+    postgres_server, tmp_path: Path, change: str
+) -> None:
+    dsn = postgres_server.new_database("changed")
+    run(dsn, "CREATE TABLE t (id int)", "INSERT INTO t VALUES (1)")
+    with connect(dsn) as session:
+        read = read_of(session, "t")
+        run(dsn, f"ALTER TABLE t ALTER id TYPE {change}")
+        with session.snapshot() as snapshot:
+            with pytest.raises(SourceUnavailableError, match=r"'id' was integer .* its type changed") as caught:
+                write(snapshot, read, tmp_path)
+            assert "Load again" in str(caught.value)
+        with session.snapshot() as snapshot:
+            assert sum(file.rows for file in write(snapshot, read_of(session, "t"), tmp_path)) == 1
+
+
 def test_a_table_that_is_read_cannot_be_dropped_meanwhile(postgres_server, tmp_path: Path) -> None:
     dsn = postgres_server.new_database("locked")
     run(dsn, "CREATE TABLE t (id int)", "INSERT INTO t VALUES (1)")
