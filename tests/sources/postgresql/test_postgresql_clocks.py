@@ -98,10 +98,43 @@ def test_a_trigger_that_stamps_only_sometimes_is_no_proof_alone() -> None:
         "DECLARE r ALIAS FOR NEW; BEGIN r.at := '2020-01-01'; RETURN NEW; END",
         "BEGIN NEW.at := now(); CALL adjust(NEW.at); RETURN NEW; END",
         "BEGIN GET DIAGNOSTICS NEW.at = ROW_COUNT; RETURN NEW; END",
+        "DECLARE r record; BEGIN r := NEW; r.at := '2000-01-01'; RETURN r; END",
+        "BEGIN RETURN NEW #= hstore('at', '2000-01-01'); END",
+        'BEGIN RETURN jsonb_populate_record(NEW, \'{"at": "2000-01-01"}\'); END',
+        "BEGIN IF NEW.x THEN RETURN (SELECT t FROM t LIMIT 1); END IF; NEW.at := now(); RETURN NEW; END",
+        "BEGIN NEW.at := now(); RETURN OLD; END",
+        "BEGIN SELECT a, b, c, d, e, f INTO NEW.a, NEW.b, v.c, v.d, v.e, NEW.at FROM t; RETURN NEW; END",
+        "BEGIN SELECT t.x INTO STRICT new.at FROM t; RETURN NEW; END",
+        "BEGIN FOR a, b, NEW.at IN SELECT x, y, z FROM t LOOP NULL; END LOOP; RETURN NEW; END",
+        "BEGIN FOREACH NEW.at IN ARRAY x LOOP NULL; END LOOP; RETURN NEW; END",
+        "BEGIN NEW.at := now(); f.NEW.at := '2000-01-01'; RETURN NEW; END",
+        "BEGIN f.NEW.at = '2000-01-01'; RETURN NEW; END",
+        "DECLARE new t := (SELECT t FROM t LIMIT 1); BEGIN new.at := now(); RETURN new; END",
+        "<<new>> DECLARE at timestamptz; BEGIN new.at := now(); RETURN NEW; END",
+        'BEGIN NEW.at := now(); NEW.U&"\\0061t" := 0; RETURN NEW; END',
     ],
 )
 def test_a_trigger_that_may_set_something_else_is_no_proof(body: str) -> None:
     assert effect(body).unknown
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "BEGIN INSERT INTO log VALUES (NEW.id, now()); RETURN NEW; END",
+        "BEGIN SELECT c.x INTO v FROM c WHERE c.id = NEW.id; RETURN NEW; END",
+        "BEGIN PERFORM audit(NEW, OLD); IF NEW IS DISTINCT FROM OLD THEN RETURN NULL; END IF; RETURN NEW; END",
+        "BEGIN IF TG_OP = 'DELETE' THEN RETURN OLD; END IF; RETURN NEW; END",
+        "DECLARE r record; BEGIN r := NEW; IF r.at < NEW.at THEN RAISE EXCEPTION 'x'; END IF; RETURN NEW; END",
+    ],
+)
+def test_a_trigger_that_only_looks_leaves_the_column_alone(body: str) -> None:
+    assert not effect_on(Trigger("t", 31, False, "f", "plpgsql", body), "at").touches
+
+
+def test_a_function_that_catches_errors_may_pass_its_assignment_by() -> None:
+    found = effect("BEGIN PERFORM 1 / x; NEW.at := now(); RETURN NEW; EXCEPTION WHEN OTHERS THEN RETURN NEW; END")
+    assert found == Effect(clocks=(Clock("instant"),), always=False)
 
 
 def test_a_loop_for_other_things_does_not_matter() -> None:
