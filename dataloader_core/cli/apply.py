@@ -100,13 +100,24 @@ def _write(
                 dry_run=dry_run,
             )
             return planned
-        except IllegalChangeError:
+        except IllegalChangeError as refused:
             again = _plan(app, entries, file, wishes)
             if again == planned or attempt == _ATTEMPTS - 1:
-                raise
+                raise _with_option(refused, wishes) from None
             out.note("The tables were changed meanwhile by somebody else; looking again.", style="yellow")
             planned = again
     return planned
+
+
+def _with_option(refused: IllegalChangeError, wishes: Wishes) -> IllegalChangeError:
+    """A doubtful watermark has its own option here; the database's cure speaks of SQL."""
+    if wishes.clear_watermark or "incremental_value" not in refused.problem:
+        return refused
+    return IllegalChangeError(
+        refused.problem,
+        cure="Nothing was changed. With --clear-watermark the next load reads everything again; to keep a watermark, "
+        "change both in one SQL statement.",
+    )
 
 
 def _show(out: Output, planned: Sequence[TableChange]) -> None:

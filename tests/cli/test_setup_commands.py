@@ -210,6 +210,7 @@ def test_what_only_the_database_forbids_keeps_all_out_too(deployment: Deployment
         result = deployment.run("apply", changed, *option)
         assert result.exit_code == 4
         assert "incremental_value" in result.stderr
+        assert "--clear-watermark" in result.stderr
         assert len(deployment.json("status")["tables"]) == 1
     text = deployment.ok("apply", changed, "--clear-watermark")
     assert "incremental_value: 5 -> (empty)" in text
