@@ -144,20 +144,24 @@ DECLARE
     known control.known_strategies;
     need record;
     becomes text;
+    -- What the program can check before the first chunk; a plugin's strategy it could not hand over to.
+    successors CONSTANT text[] := '{append_only,check_and_load,full,incremental,rolling}';
 BEGIN
     IF jsonb_typeof(t.strategy_options) <> 'object' THEN
         PERFORM control.refuse(format('%s: strategy_options must be a JSON object.', t.control_key), 'Write {} for none.');
     END IF;
     SELECT * INTO known FROM control.known_strategies WHERE name = t.load_strategy;
     becomes := coalesce(t.strategy_options ->> known.then_option, known.then_default);
-    IF known.name IS NULL OR (becomes IS NOT NULL AND NOT EXISTS (
-            SELECT FROM control.known_strategies k WHERE k.name = becomes AND k.then_option IS NULL)) THEN
+    IF known.name IS NULL THEN
         PERFORM control.refuse(
-            format('%s: unknown load_strategy %L; known: %s.', t.control_key,
-                   CASE WHEN known.name IS NULL THEN t.load_strategy ELSE becomes END,
-                   (SELECT string_agg(quote_literal(name), ', ' ORDER BY name) FROM control.known_strategies
-                     WHERE known.name IS NULL OR then_option IS NULL)),
+            format('%s: unknown load_strategy %L; known: %s.', t.control_key, t.load_strategy,
+                   (SELECT string_agg(quote_literal(name), ', ' ORDER BY name) FROM control.known_strategies)),
             'A plugin''s strategy is known once a process that has the plugin has run `dataloader init`.');
+    ELSIF becomes <> ALL (successors) THEN
+        PERFORM control.refuse(
+            format('%s: strategy %L cannot end as %L; allowed: %s.', t.control_key, t.load_strategy, becomes,
+                   (SELECT string_agg(quote_literal(name), ', ') FROM unnest(successors) name)),
+            'Set the option to one of these, and load_strategy to another one when the backfill is complete.');
     END IF;
     FOR need IN SELECT * FROM control.needs_of(t.load_strategy, t.strategy_options) LOOP
         IF need.keys AND cardinality(t.primary_key_cols) = 0 THEN
@@ -279,7 +283,14 @@ BEGIN
             PERFORM control.check_kept_watermark(OLD, NEW);
             NEW.backfill_cursor := NULL;
         END IF;
-        IF lower(control.destination_of(NEW)) <> lower(control.destination_of(OLD)) THEN
+        IF control.destination_of(NEW) <> control.destination_of(OLD)
+           AND lower(control.destination_of(NEW)) = lower(control.destination_of(OLD)) THEN
+            PERFORM control.refuse(
+                format('%s: destination %s and %s differ only in case.', OLD.control_key, control.destination_of(OLD),
+                       control.destination_of(NEW)),
+                'In a catalog they are one table, in a folder two. Keep the name, or choose another one.');
+        END IF;
+        IF control.destination_of(NEW) <> control.destination_of(OLD) THEN
             NEW.committed_version := NULL;
             NEW.disputed_version := NULL;
             NEW.disputed_sets := NULL;

@@ -263,3 +263,9 @@ def test_a_literal_password_is_refused_where_it_is_written(control: ControlDatab
             literal,
         )
     assert "hunter2" not in str(refused.value)
+
+
+def test_a_destination_does_not_change_its_case(add: Add, sql: Sql) -> None:
+    add(destination_table_name="orders")
+    with pytest.raises(psycopg.errors.CheckViolation, match="differ only in case"):
+        sql("UPDATE control.table_control SET destination_table_name = 'Orders'")
