@@ -169,7 +169,7 @@ class DataLoader:
                 result = load.hand_over()
             finally:
                 load.close()
-            outcome = ended("Succeeded", "; ".join(result.notes), result=result)
+            outcome = ended("Succeeded", _in_one_line(result.notes), result=result)
         except ClaimLostError as error:
             outcome = ended("Lost", str(error), error=error)
         except Exception as error:  # noqa: BLE001  # whatever it was, this table alone fails, and says so
@@ -219,6 +219,11 @@ class DataLoader:
         if self._heartbeat is not None:
             self._heartbeat.tell(claim.load_id, progress)
         self._on_progress(claim.control_key, progress)
+
+
+def _in_one_line(notes: Sequence[str]) -> str:
+    """Notes are sentences, some without a full stop."""
+    return "; ".join([*(note.rstrip(".") for note in notes[:-1]), *notes[-1:]])
 
 
 def _outcome(

@@ -19,10 +19,13 @@ def test_a_watermark_that_can_be_null_is_reported_and_its_rows_come_with_the_ful
     deployment.source_sql(
         "ALTER TABLE orders ALTER updated_at DROP NOT NULL; UPDATE orders SET updated_at = NULL WHERE id = 1"
     )
-    orders = Table(deployment, "orders", **STAMPED)
-    notes = " ".join(orders.load()["result"]["notes"])
+    orders = Table(deployment, "orders", **STAMPED, row_limit=1000)
+    outcome = orders.load()
+    notes = " ".join(outcome["result"]["notes"])
     assert "updated_at" in notes
     assert "NULL" in notes
+    assert "; " in outcome["message"]
+    assert ".;" not in outcome["message"]
     assert len(orders.rows()) == 100
     assert "NULL" in deployment.ok("plan", orders.key)
 
