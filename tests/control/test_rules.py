@@ -27,7 +27,7 @@ REFUSED = [
     ({"load_strategy": "chunked_backfill", "strategy_options": {"then": "append_only"}}, "'append_only' .* needs"),
     (
         {"load_strategy": "chunked_backfill", "strategy_options": {"then": "nonsense"}},
-        "unknown load_strategy 'nonsense'",
+        "cannot end as 'nonsense'",
     ),
     ({"db_config_key": "crn"}, "unknown source 'crn'; known: 'crm'"),
     ({"destination_table_name": "a b"}, "'a b' is not a safe name.*'a_b'"),
