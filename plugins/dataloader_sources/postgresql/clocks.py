@@ -32,8 +32,9 @@ class Clock:
     by_session: bool = False
 
 
+# Not statement_timestamp(): in a procedure that commits it stays at the CALL, before the transactions that follow.
 _NOW: Final = re.compile(
-    r"(?:pg_catalog\s*\.\s*)?(?:now|transaction_timestamp|statement_timestamp|clock_timestamp)\s*\(\s*\)", re.IGNORECASE
+    r"(?:pg_catalog\s*\.\s*)?(?:now|transaction_timestamp|clock_timestamp)\s*\(\s*\)", re.IGNORECASE
 )
 _KEYWORD: Final = re.compile(r"(current_timestamp|localtimestamp)\s*(?:\(\s*(\d)\s*\))?", re.IGNORECASE)
 _TEXT: Final = r"'((?:[^']|'')+)'(?:\s*::\s*text)?"

@@ -44,14 +44,32 @@ FROM pg_catalog.pg_attribute a
 LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE a.attrelid = %(oid)s AND a.attnum > 0 AND NOT a.attisdropped"""
 
+# A partition's copy of its root's trigger can be disabled by itself. Replication has triggers of its own ('R'): they
+# may set the column, and prove nothing.
 _TRIGGERS: Final = f"""{_TREE}
 SELECT DISTINCT t.tgname, t.tgtype::int4, t.tgqual IS NOT NULL OR pg_catalog.cardinality(t.tgattr::int2[]) > 0,
-       p.proname, l.lanname, p.prosrc, t.tgargs, t.tgrelid = root.oid
+       p.proname, l.lanname, p.prosrc, t.tgargs,
+       t.tgrelid = root.oid AND t.tgenabled <> 'R' AND NOT EXISTS (
+         SELECT FROM tree JOIN pg_catalog.pg_class c ON c.oid = tree.oid AND c.relkind <> 'p'
+         WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_trigger o
+                           WHERE o.tgrelid = c.oid AND o.tgfoid = t.tgfoid AND o.tgtype = t.tgtype
+                             AND (o.tgenabled = 'A' OR (o.tgenabled = 'O' AND t.tgenabled = 'O')))),
+       t.tgenabled = 'A'
 FROM root, pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
 JOIN pg_catalog.pg_language l ON l.oid = p.prolang
 WHERE t.tgrelid IN (SELECT oid FROM tree)
-  AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A') AND t.tgtype & 3 = 3
+  AND NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgtype & 3 = 3
 ORDER BY t.tgname"""
+
+# Sessions of these do not fire ordinary triggers. Of server-wide settings, the one that reaches this session.
+_REPLICATING: Final = """
+SELECT DISTINCT coalesce('role ' || pg_catalog.quote_ident(r.rolname), 'database ' || pg_catalog.quote_ident(d.datname))
+FROM pg_catalog.pg_db_role_setting s
+LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.setrole LEFT JOIN pg_catalog.pg_database d ON d.oid = s.setdatabase
+WHERE 'session_replication_role=replica' = ANY (s.setconfig)
+  AND (s.setdatabase = 0 OR d.datname = pg_catalog.current_database())
+UNION SELECT 'every session' WHERE pg_catalog.current_setting('session_replication_role') = 'replica'
+ORDER BY 1"""
 
 _ELSEWHERE: Final = f"""{_TREE}
 SELECT EXISTS (SELECT FROM pg_catalog.pg_subscription_rel s JOIN tree ON tree.oid = s.srrelid),
@@ -72,11 +90,17 @@ class ColumnFacts:
 
 @dataclass(frozen=True)
 class TableFacts:
-    """What the catalog says of how rows get into a table. ``why_not``: why nothing can be proven of any column."""
+    """What the catalog says of how rows get into a table.
+
+    Attributes:
+        why_not: Why nothing can be proven of any column.
+        replicating: Roles and databases whose sessions do not fire ordinary triggers.
+    """
 
     columns: Mapping[str, ColumnFacts]
     triggers: tuple[Trigger, ...]
     why_not: str | None
+    replicating: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +132,9 @@ def table_facts(session: PostgresSession, found: Found) -> TableFacts:
         name: ColumnFacts(native, generated, identity, default, tuple(sequences), varies)
         for (name, _, _, generated, identity, default, sequences, varies), native in zip(rows, natives, strict=True)
     }
-    return TableFacts(columns, _triggers(session, found.oid), _why_not(session, found))
+    triggers = _triggers(session, found.oid)
+    replicating = tuple(name for (name,) in session.fetch(_REPLICATING)) if triggers else ()
+    return TableFacts(columns, triggers, _why_not(session, found), replicating)
 
 
 def _why_not(session: PostgresSession, found: Found) -> str | None:
@@ -122,8 +148,8 @@ def _why_not(session: PostgresSession, found: Found) -> str | None:
 
 def _triggers(session: PostgresSession, oid: int) -> tuple[Trigger, ...]:
     return tuple(
-        Trigger(name, events, partial, function, language, source, _arguments(arguments), everywhere)
-        for name, events, partial, function, language, source, arguments, everywhere in session.fetch(
+        Trigger(name, events, partial, function, language, source, _arguments(arguments), *firing)
+        for name, events, partial, function, language, source, arguments, *firing in session.fetch(
             _TRIGGERS, {"oid": oid}
         )
     )
@@ -151,16 +177,17 @@ def time_stamp(facts: TableFacts, column: str) -> Stamp:
     native = column_facts.native
     tick = resolution(native) or MICROSECOND
     effects = [(t, e) for t in facts.triggers if (e := effect_on(t, column)).touches]
-    problem = _problem(column_facts, effects)
+    at_insert = [t for t, e in effects if t.on_insert and e.always and t.everywhere and not t.partial]
+    problem = _problem(column_facts, effects) or _unstamped(facts, column_facts, at_insert)
     if problem:
         return Stamp(False, problem, tick=tick)
     default = read_clock(column_facts.default) if column_facts.default else None
     clocks = [*([default] if default else []), *(c for _, e in effects for c in e.clocks)]
     assigned = [as_type(clock, native.base) for clock in clocks]
-    own = "its default (values that clients give themselves are not covered)"
-    names = [*([own] if default else []), *(f"trigger {t.name!r}" for t, _ in effects)]
+    names = [*(["its default"] if default else []), *(f"trigger {t.name!r}" for t, _ in effects)]
     verb = "stamps" if len(names) == 1 else "stamp"
-    return _judged(assigned, f"{' and '.join(names)} {verb} it", tick, any(t.on_update for t, _ in effects))
+    how = f"{' and '.join(names)} {verb} it{_not_covered(at_insert, effects)}"
+    return _judged(assigned, how, tick, any(t.on_update and t.everywhere for t, _ in effects))
 
 
 def _problem(facts: ColumnFacts, effects: list[tuple[Trigger, Effect]]) -> str | None:
@@ -169,15 +196,39 @@ def _problem(facts: ColumnFacts, effects: list[tuple[Trigger, Effect]]) -> str |
     for trigger, effect in effects:
         if effect.unknown:
             return f"trigger {trigger.name!r} may set it to something else than the clock"
-    if any(t.on_insert and e.always and t.everywhere and not t.partial for t, e in effects):
+    return None
+
+
+def _unstamped(table: TableFacts, facts: ColumnFacts, at_insert: list[Trigger]) -> str | None:
+    """Why some inserted rows may have a value that is not the clock's; a default serves whom triggers do not."""
+    if any(t.replicated or not table.replicating for t in at_insert):
         return None
+    problem = _default_problem(facts)
+    if problem and at_insert:
+        names = " and ".join(f"trigger {t.name!r}" for t in at_insert)
+        return (
+            f"{names} does not fire for {', '.join(table.replicating)}, whose session_replication_role is replica "
+            "(ENABLE ALWAYS TRIGGER makes it fire)"
+        )
+    return problem
+
+
+def _default_problem(facts: ColumnFacts) -> str | None:
     if facts.default is None:
         return "clients stamp it: it has neither a default nor a trigger that always sets it at INSERT"
     if facts.default_varies:
         return "its default differs between the table and its partitions or children"
     if read_clock(facts.default) is None:
-        return f"its default {facts.default} is not the server's clock"
+        return f"its default {facts.default} is not the server's clock at or after the start of the transaction"
     return None
+
+
+def _not_covered(at_insert: list[Trigger], effects: list[tuple[Trigger, Effect]]) -> str:
+    if not at_insert:
+        return " (values that clients give themselves are not covered)"
+    if any(t.on_update and e.always and t.everywhere and not t.partial for t, e in effects):
+        return ""
+    return " at INSERT (what an UPDATE sets it to is not covered)"
 
 
 def _judged(clocks: list[Clock | None], how: str, tick: timedelta, on_update: bool) -> Stamp:

@@ -31,6 +31,7 @@ class Trigger:
         arguments: Its own, as text.
         everywhere: It fires for every row that a client writes: it belongs to the table or to the root of its
             partitions and is enabled on each of them, not only where changes are replicated.
+        replicated: It also fires where changes are replicated (ENABLE ALWAYS).
     """
 
     name: str
@@ -41,6 +42,7 @@ class Trigger:
     source: str
     arguments: tuple[str, ...] = ()
     everywhere: bool = True
+    replicated: bool = False
 
     @property
     def on_insert(self) -> bool:

@@ -318,6 +318,91 @@ def test_a_trigger_that_always_stamps_proves_without_a_default(
     assert not cap(patient, "client").proven
 
 
+def test_a_trigger_that_returns_another_record_proves_nothing(ev: psycopg.Connection, patient: PostgresSession) -> None:
+    assert cap(patient, "at").proven
+    ev.execute("""
+        CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$
+        DECLARE r record; BEGIN r := NEW; r.at := now() - interval '1 day'; RETURN r; END $$;
+        CREATE TRIGGER f BEFORE INSERT ON ev FOR EACH ROW EXECUTE FUNCTION f()""")
+    assert "'f' may set it" in cap(patient, "at").reason
+    assert not cap(patient, "at").proven
+    assert "'f' may set it" in cap(patient, "id").reason
+
+
+STAMPED = """
+CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.at := now(); RETURN NEW; END';
+CREATE TABLE p (k int, at timestamptz) PARTITION BY LIST (k);
+CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1);
+CREATE TABLE p2 PARTITION OF p FOR VALUES IN (2);
+CREATE TRIGGER stamp BEFORE INSERT OR UPDATE ON p FOR EACH ROW EXECUTE FUNCTION stamp();
+"""
+
+
+def test_a_trigger_that_is_disabled_on_one_partition_proves_nothing(admin: psycopg.Connection, database: str) -> None:
+    admin.execute(STAMPED)
+    with impatient(database) as session:
+        assert cap(session, "at", "p").proven
+        assert cap(session, "at", "p1").proven
+        admin.execute("ALTER TABLE p2 DISABLE TRIGGER stamp")
+        admin.execute("INSERT INTO p VALUES (2, '2000-01-01')")
+        assert below(session, cap(session, "at", "p"), "at", "p") == 1
+        assert not cap(session, "at", "p").proven
+        assert not cap(session, "at", "p1").proven
+
+
+def test_roles_that_replicate_do_not_fire_ordinary_triggers(
+    admin: psycopg.Connection, database: str, session: PostgresSession
+) -> None:
+    admin.execute(STAMPED)
+    name = f"replicator_{session.settings.database}"
+    admin.execute(f'CREATE ROLE "{name}"; ALTER ROLE "{name}" SET session_replication_role = replica')
+    try:
+        found = cap(session, "at", "p")
+        assert not found.proven
+        assert name in found.reason
+        admin.execute("ALTER TABLE p ENABLE ALWAYS TRIGGER stamp")
+        assert cap(session, "at", "p").proven
+        admin.execute("ALTER TABLE p ENABLE TRIGGER stamp; ALTER TABLE p ALTER at SET DEFAULT now()")
+        admin.execute("ALTER TABLE p1 ALTER at SET DEFAULT now(); ALTER TABLE p2 ALTER at SET DEFAULT now()")
+        assert cap(session, "at", "p").proven
+    finally:
+        admin.execute(f'DROP ROLE "{name}"')
+
+
+def test_a_trigger_for_replication_alone_may_set_the_column(ev: psycopg.Connection, patient: PostgresSession) -> None:
+    ev.execute("""
+        CREATE FUNCTION r() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.at := NEW.client; RETURN NEW; END';
+        CREATE TRIGGER r BEFORE INSERT ON ev FOR EACH ROW EXECUTE FUNCTION r();
+        ALTER TABLE ev ENABLE REPLICA TRIGGER r""")
+    assert "'r' may set it" in cap(patient, "at").reason
+    ev.execute("CREATE OR REPLACE FUNCTION r() RETURNS trigger LANGUAGE plpgsql AS "
+               "'BEGIN NEW.client := now(); RETURN NEW; END'")  # fmt: skip
+    assert not cap(patient, "client").proven
+
+
+def test_what_an_update_may_still_set_is_said(ev: psycopg.Connection, patient: PostgresSession) -> None:
+    assert "clients give themselves are not covered" in cap(patient, "at").reason
+    ev.execute("""
+        CREATE FUNCTION s() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.client := now(); RETURN NEW; END';
+        CREATE TRIGGER s BEFORE INSERT ON ev FOR EACH ROW EXECUTE FUNCTION s()""")
+    assert "what an UPDATE sets it to is not covered" in cap(patient, "client").reason
+    ev.execute("CREATE OR REPLACE TRIGGER s BEFORE INSERT OR UPDATE ON ev FOR EACH ROW EXECUTE FUNCTION s()")
+    assert cap(patient, "client").proven
+    assert "not covered" not in cap(patient, "client").reason
+
+
+def test_the_statements_time_is_older_than_a_later_transaction_of_its_procedure(
+    ev: psycopg.Connection, patient: PostgresSession
+) -> None:
+    ev.execute("ALTER TABLE ev ALTER at SET DEFAULT statement_timestamp()")
+    ev.execute("""
+        CREATE PROCEDURE batches() LANGUAGE plpgsql AS $$
+        BEGIN PERFORM pg_sleep(0.1); COMMIT; INSERT INTO ev (client) VALUES (now()); COMMIT; END $$;""")
+    ev.execute("CALL batches()")
+    assert ev.execute("SELECT at < client FROM ev").fetchall() == [(True,)]
+    assert not cap(patient, "at").proven
+
+
 def test_views_queries_and_children_are_not_proven(ev: psycopg.Connection, patient: PostgresSession) -> None:
     ev.execute("CREATE VIEW seen AS SELECT * FROM ev")
     assert "behind a view" in cap(patient, "at", "seen").reason
