@@ -104,7 +104,7 @@ def test_a_trigger_that_stamps_only_sometimes_is_no_proof_alone() -> None:
         'BEGIN RETURN jsonb_populate_record(NEW, \'{"at": "2000-01-01"}\'); END',
         "BEGIN IF NEW.x THEN RETURN (SELECT t FROM t LIMIT 1); END IF; NEW.at := now(); RETURN NEW; END",
         "BEGIN NEW.at := now(); RETURN OLD; END",
-        "BEGIN SELECT a, b, c, d, e, f INTO NEW.a, NEW.b, v.c, v.d, v.e, NEW.at FROM t; RETURN NEW; END",
+        "BEGIN SELECT a, b, c, d INTO v.a, v.b, v.c, NEW.at FROM t; RETURN NEW; END",
         "BEGIN SELECT t.x INTO STRICT new.at FROM t; RETURN NEW; END",
         "BEGIN FOR a, b, NEW.at IN SELECT x, y, z FROM t LOOP NULL; END LOOP; RETURN NEW; END",
         "BEGIN FOREACH NEW.at IN ARRAY x LOOP NULL; END LOOP; RETURN NEW; END",
