@@ -55,6 +55,9 @@ bytes that are no UTF-8
     test_rows.py::test_a_value_of_100_megabytes_arrives_or_names_the_memory_that_it_takes
 1,500 columns
     test_rows.py::test_fifteen_hundred_columns_arrive_and_are_merged
+columns called like our own
+    test_rows.py::test_a_column_that_a_merge_needs_for_itself_is_refused_by_name
+    test_rows.py::test_columns_called_like_parts_of_our_own_statements_are_merged
 no columns
     test_rows.py::test_a_table_without_columns_is_refused_by_name
 no Delta table

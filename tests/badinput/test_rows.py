@@ -173,3 +173,33 @@ def test_a_table_without_columns_is_refused_by_name(deployment: Deployment) -> N
     deployment.source_sql("ALTER TABLE bare ADD COLUMN id int DEFAULT 1")
     bare.load()
     assert bare.rows() == [{"id": 1}]
+
+
+@pytest.mark.parametrize("name", ["file_row_number", "__dataloader_file"])
+def test_a_column_that_a_merge_needs_for_itself_is_refused_by_name(deployment: Deployment, name: str) -> None:
+    deployment.source_sql(f"ALTER TABLE orders ADD COLUMN {name} int DEFAULT 7")
+    orders = Table(deployment, "orders", **STAMPED)
+    orders.load()
+    assert {row[name] for row in orders.rows()} == {7}
+    orders.change("UPDATE orders SET name = 'new', updated_at = now() WHERE id = 1")
+    orders.refused(repr(name), "columns", "load_full")
+    orders.set("columns = '{id,name,updated_at}', load_full = true")
+    orders.load()
+    orders.change("UPDATE orders SET name = 'newer', updated_at = now() WHERE id = 1")
+    orders.load()
+    assert [row["name"] for row in orders.rows() if row["id"] == 1] == ["newer"]
+
+
+def test_columns_called_like_parts_of_our_own_statements_are_merged(deployment: Deployment) -> None:
+    """The names of aliases and helper tables of a merge, as columns and as keys."""
+    names = ("i", "lo", "hi", "r", "n", "t", "s", "a", "h", "hit", "routed", "incoming", "bounds", "filename", "rowid")
+    columns = ", ".join(f"{name} int NOT NULL DEFAULT 1" for name in names)
+    deployment.source_sql(
+        f"CREATE TABLE own ({columns}, updated_at timestamptz NOT NULL DEFAULT now());"
+        "INSERT INTO own (i, filename) VALUES (1, 1), (2, 1)"
+    )
+    own = Table(deployment, "own", **{**STAMPED, "primary_key_cols": ["i", "filename"]})
+    own.load()
+    own.change("UPDATE own SET lo = 5, updated_at = now() WHERE i = 2; INSERT INTO own (i) VALUES (3)")
+    own.load()
+    assert sorted((row["i"], row["lo"]) for row in own.rows()) == [(1, 1), (2, 5), (3, 1)]

@@ -17,7 +17,7 @@ from typing import Final
 
 from dataloader_core import failpoints
 from dataloader_core.commit import TargetColumn
-from dataloader_core.errors import DestinationUnavailableError
+from dataloader_core.errors import DestinationRefusedError, DestinationUnavailableError
 from dataloader_core.plan import Merge
 from dataloader_engines.local import candidates
 from dataloader_engines.local.duck import DataFile, Duck, condition_sql, projection, quote, text
@@ -83,6 +83,7 @@ class Rewriter:
         ``everything``: every file is written anew, because the schema changes with the commit. ``check`` is told how
         many rows go without being replaced, before anything is written, and may raise.
         """
+        self._refuse_own_names()
         keys = [self._names[k.casefold()] for k in write.keys]
         self._register_staged(staged, keys)
         found = self._candidates(write, keys)
@@ -105,6 +106,15 @@ class Rewriter:
         added = self._write_touched(touched, {i: n for i, (n, _) in counts.items()}, routed)
         failpoints.hit("engine.merge_written")
         return Rewrite([self._handle.files[i] for i in touched], added, deleted, updated)
+
+    def _refuse_own_names(self) -> None:
+        """DuckDB numbers the rows of a file in a column of this name, and cannot where the file has one."""
+        for column in self._columns:
+            if column.name.casefold() == "file_row_number" or column.name.casefold().startswith("__dataloader_"):
+                raise DestinationRefusedError(
+                    f"The local engine cannot merge into a table with a column called {column.name!r}.",
+                    cure="Rename it in a `query`, or leave it out with `columns`, and order load_full.",
+                )
 
     def _register_staged(self, staged: Sequence[DataFile], keys: Sequence[TargetColumn]) -> None:
         wanted = ", ".join(quote(k.name) for k in keys)
