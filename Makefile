@@ -22,9 +22,11 @@ KILLS ?= 200
 chaos: $(STAMP)
 	$(BIN)/python -m tests.chaos --kills $(KILLS)
 
-bench: $(STAMP)
-	$(BIN)/python -m pip install -q -e '.[bench]'
-	$(BIN)/python -m benchmarks
+# The peers want other versions of some libraries than the product does: an environment of their own.
+bench:
+	$(PYTHON) -m venv $(VENV)-bench
+	$(VENV)-bench/bin/python -m pip install -q -e '.[bench]'
+	$(VENV)-bench/bin/python -m benchmarks
 
 lock: $(STAMP)
 	$(BIN)/python -m pip install -q uv
@@ -38,4 +40,4 @@ $(STAMP): pyproject.toml requirements.lock
 	touch $@
 
 clean:
-	rm -rf $(VENV) .dataloader .demo .bench dist build
+	rm -rf $(VENV) $(VENV)-bench .dataloader .demo .bench dist build
