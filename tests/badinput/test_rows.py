@@ -108,7 +108,7 @@ def test_a_value_that_delta_cannot_hold_fails_by_column_and_kind_or_becomes_null
     odd = Table(deployment, "odd", load_strategy="full", way_of_reading=way)
     odd.load()
     deployment.source_sql("UPDATE odd SET v = %s WHERE id = 1", value)
-    odd.refused("v: ", kind, "on_unrepresentable")
+    odd.refused("v", kind, "on_unrepresentable")
     odd.set("on_unrepresentable = 'null'")
     outcome = odd.load()
     assert sorted((row["id"], row["v"]) for row in odd.rows()) == [(1, None), (2, None)]
