@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -12,6 +13,8 @@ from dataloader_core.control.database import ControlDatabase
 from dataloader_core.control.processes import this_process
 from dataloader_core.control.records import LoadProgress, LoadResult
 from dataloader_core.errors import ClaimLostError, RowChangedError
+from dataloader_core.loading.preview import as_recovered
+from dataloader_core.loading.recovery import Finding
 from dataloader_core.plan import Backfill
 from tests.control.conftest import INCREMENTAL, Add, Sql, commit_of, row_of, started
 
@@ -204,6 +207,27 @@ def test_the_last_chunk_hands_over_strategy_and_watermark_together(control: Cont
     assert (row["load_strategy"], row["incremental_value"]) == ("incremental", "90")
     assert (row["backfill_cursor"], row["strategy_options"]) == (None, {})
     assert control.completed_backfills([key]) == {key}
+
+
+@pytest.mark.parametrize("recovered", [False, True])
+def test_a_backfill_hands_over_the_options_that_it_was_started_with(
+    control: ControlDatabase, add: Add, sql: Sql, recovered: bool
+) -> None:
+    """Options edited meanwhile belong to another ``then``, and a row with both could never load."""
+    key = add(**BACKFILL, strategy_options={"then_options": {"reload": "full"}})
+    claim = started(control, key)
+    ending = replace(_backfill(2, "check_and_load"), then_options={"reload": "full"})
+    record = commit_of(claim, 2, "90", backfill=ending.to_json(), becomes="check_and_load")
+    sql('UPDATE control.table_control SET strategy_options = \'{"then_options": {"delete_missing": false}}\'')
+    if recovered:
+        control.cancel(key, message="gone")
+        claim = started(control, key)
+        assert as_recovered(claim, Finding(found=record, apply=True)).table.strategy_options == {"reload": "full"}
+        control.record_recovery(claim, committed_version=version_of(2, 0), found=record, apply=True)
+    else:
+        control.succeed(claim, record, LoadResult())
+    row = row_of(control, key)
+    assert (row["load_strategy"], row["strategy_options"]) == ("check_and_load", {"reload": "full"})
 
 
 def test_recovery_adopts_what_was_committed_and_marks_the_lost_load(control: ControlDatabase, add: Add) -> None:

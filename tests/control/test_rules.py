@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from dataloader_core import names
 from dataloader_core.control.database import ControlDatabase
 from dataloader_core.errors import IllegalChangeError
+from dataloader_strategies.chunked_backfill import SUCCESSORS
 from tests.control.conftest import INCREMENTAL, Add, Sql, row_of, started
 
 REFUSED = [
@@ -27,7 +28,11 @@ REFUSED = [
     ({"load_strategy": "chunked_backfill", "strategy_options": {"then": "append_only"}}, "'append_only' .* needs"),
     (
         {"load_strategy": "chunked_backfill", "strategy_options": {"then": "nonsense"}},
-        "cannot end as 'nonsense'",
+        "cannot end as 'nonsense'; allowed: .*'incremental'",
+    ),
+    (
+        {"load_strategy": "chunked_backfill", "strategy_options": {"then": "chunked_backfill"}},
+        "cannot end as 'chunked_backfill'",
     ),
     ({"db_config_key": "crn"}, "unknown source 'crn'; known: 'crm'"),
     ({"destination_table_name": "a b"}, "'a b' is not a safe name.*'a_b'"),
@@ -95,6 +100,17 @@ def test_a_row_that_cannot_work_is_refused_where_it_is_written(
 def test_rows_that_can_work_are_taken(add: Add, control: ControlDatabase, values: dict[str, Any]) -> None:
     add(**values)
     assert len(control.rows()) == 1
+
+
+def test_a_backfill_ends_as_exactly_what_the_program_can_hand_over_to(add: Add, sql: Sql) -> None:
+    """A plugin's strategy is refused where it is written, and not by the first load."""
+    sql("INSERT INTO control.known_strategies (name) VALUES ('snapshot_append')")
+    columns = {"primary_key_cols": ["id"], "incremental_column": "c", "rolling_column": "d", "rolling_days": 7}
+    for then in SUCCESSORS:
+        add(then, load_strategy="chunked_backfill", strategy_options={"then": then}, **columns)
+    with pytest.raises(IllegalChangeError, match="cannot end as 'snapshot_append'; allowed: ") as refused:
+        add("other", load_strategy="chunked_backfill", strategy_options={"then": "snapshot_append"}, **columns)
+    assert {name for name in SUCCESSORS if f"'{name}'" in str(refused.value)} == set(SUCCESSORS)
 
 
 def test_a_destination_belongs_to_one_row_whatever_its_case(add: Add) -> None:

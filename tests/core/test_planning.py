@@ -28,6 +28,7 @@ ORDERS = """
     );
     INSERT INTO orders SELECT n, 'north', n, date '2024-01-01' + n, timestamptz '2024-01-01' + n * interval '1 hour'
     FROM generate_series(1, 50) n;
+    CREATE TABLE prices (rate numeric, span interval, code text, day date NOT NULL, PRIMARY KEY (rate, span, code));
 """
 KEYED: dict[str, Any] = {"primary_key_cols": ("Order ID",), "incremental_column": "updated_at"}
 
@@ -113,6 +114,26 @@ def test_counts_are_asked_under_the_tables_own_filter(planned: Plan) -> None:
 def test_key_columns_that_can_be_null_are_reported(planned: Plan) -> None:
     plan, _ = planned("incremental", primary_key_cols=("region",), incremental_column="updated_at")
     assert any("Key columns can be NULL: region" in note for note in plan.notes)
+
+
+def test_keys_whose_spelling_may_change_are_reported(planned: Plan) -> None:
+    """1.0 and 1.00 are one key at the source and two texts in the destination."""
+    settings = {
+        "source_table_name": "prices",
+        "incremental_column": "day",
+        "primary_key_cols": ("rate", "span", "code"),
+    }
+    plan, _ = planned("incremental", watermark_delay="1 day", **settings)
+    assert any("arrive as text: rate (numeric), span (interval). A key" in note for note in plan.notes)
+    plan, _ = planned("incremental", **KEYED)
+    assert not any("as text" in note for note in plan.notes)
+
+
+def test_values_that_become_null_make_no_column_one_that_can_be_null(planned: Plan) -> None:
+    """The cure of such a note would be to make the column NOT NULL, which it is."""
+    settings = {"source_table_name": "prices", "incremental_column": "day", "primary_key_cols": ("day",)}
+    plan, _ = planned("incremental", watermark_delay="1 day", on_unrepresentable="null", **settings)
+    assert not any("can be NULL" in note for note in plan.notes)
 
 
 def test_a_limited_load_says_so(planned: Plan) -> None:

@@ -22,8 +22,8 @@ from dataloader_core.plan import (
     LossPolicy,
     Replace,
 )
-from dataloader_core.testing.builders import source_table
-from dataloader_core.testing.interpreter import matches
+from dataloader_core.testing.builders import source_table, table_config
+from dataloader_core.testing.interpreter import MemorySource, MemoryTarget, load, matches
 from dataloader_core.types import BIGINT, TIMESTAMP, ColumnType
 from dataloader_core.values import Value, timestamp_text
 from dataloader_strategies.chunked_backfill import ChunkedBackfill
@@ -316,3 +316,90 @@ def test_increments_go_on_from_the_fixed_watermark(planned):
 
     (step,) = planned(Incremental, watermark=JUST_BEFORE_NOON.text, **KEYED).steps
     assert step.watermark == HighestRead("stamp", JUST_BEFORE_NOON, NOON.value, False)
+
+
+def test_a_limit_that_is_set_and_removed_in_between_leaves_no_watermark(planned):
+    """Else the increments would go on from a watermark below which the limited chunk left rows out."""
+    limited = planned(ChunkedBackfill, backfill=STORED, row_limit=3, **KEYED)
+    assert {s.progress.watermark for s in limited.steps} == {None}
+    begun = replace(limited.steps[0].progress, done=1)
+    *_, last = planned(ChunkedBackfill, backfill=begun, **KEYED).steps
+    assert last.watermark == FixedWatermark(None)
+
+
+def test_a_limit_that_is_set_when_all_chunks_are_there_takes_nothing_from_them(planned):
+    stored = replace(STORED, done=3, publish="at_end")
+    (step,) = planned(ChunkedBackfill, backfill=stored, row_limit=3, **KEYED).steps
+    assert step.watermark.value.text == STORED.watermark
+
+
+def test_options_edited_in_between_are_for_another_backfill(planned):
+    started = {"chunks": 3, "then": "check_and_load", "then_options": {"reload": "full"}}
+    settings = {"incremental_column": "stamp", "partition_column": "id"}
+    first = planned(ChunkedBackfill, bounds=ids(0, 90), strategy_options=started, **settings).steps[0].progress
+    assert Backfill.from_json(first.to_json()) == first
+    edited = planned(ChunkedBackfill, backfill=first, strategy_options={"then": "full"}, **settings)
+    assert (edited.becomes, edited.steps[-1].progress.then_options) == ("check_and_load", {"reload": "full"})
+    assert any('then_options = {"reload": "full"}' in note for note in edited.notes)
+
+
+def test_a_resume_needs_what_its_own_end_needs(planned):
+    """Whatever the row says of the next backfill: the strategy that was stored is what it becomes."""
+    stored = replace(STORED, then="rolling", watermark=None)
+    with pytest.raises(ConfigurationError, match="rolling needs rolling_column"):
+        planned(ChunkedBackfill, backfill=stored, strategy_options={"then": "full"}, **KEYED)
+    with pytest.raises(ConfigurationError, match=r"ends as 'gone'.* Order load_full"):
+        planned(ChunkedBackfill, backfill=replace(STORED, then="gone"), **KEYED)
+
+
+UNPROVEN_KEY = {"primary_key_cols": ("note",), "incremental_column": "stamp", "partition_column": "id"}
+
+
+@pytest.mark.parametrize("then", ["incremental", "check_and_load"])
+def test_keys_that_nothing_proves_could_be_doubled_across_chunks(planned, then):
+    options = {"then": then, "immutable": True}
+    with pytest.raises(ConfigurationError, match=r"\(note\) are unique .* chunks of 'id'.* Set partition_column"):
+        planned(ChunkedBackfill, bounds=ids(0, 9), strategy_options=options, **UNPROVEN_KEY)
+
+
+def test_unproven_keys_are_checked_in_each_chunk_where_the_chunk_column_is_among_them(planned):
+    source = source_table((), 5000, id="bigint!", stamp="timestamp!", note="string")
+    settings = {"source": source, **UNPROVEN_KEY, "primary_key_cols": ("note", "id")}
+    plan = planned(ChunkedBackfill, bounds=ids(0, 9), strategy_options={"chunks": 2}, **settings)
+    assert {s.unique for s in plan.steps} == {("note", "id")}
+
+
+@pytest.mark.parametrize("options", [{"then": "full"}, {"then": "check_and_load", "then_options": {"reload": "full"}}])
+def test_keys_are_nothing_to_a_backfill_that_ends_without_a_merge(planned, options):
+    options = {"immutable": True, "chunks": 2, **options}
+    plan = planned(ChunkedBackfill, bounds=ids(0, 9), strategy_options=options, **UNPROVEN_KEY)
+    assert {s.unique for s in plan.steps} == {()}
+
+
+@pytest.mark.parametrize("chunks", [1, 3])
+def test_rows_below_all_bounds_are_read_though_there_are_nulls(chunks):
+    """-infinity, which the bounds do not know, in a watermark column that can be NULL."""
+    column = Column("c", "c", BIGINT, "c", "numeric", guards=("NaN",))
+    cuts = boundaries(Value(BIGINT, "0"), Value(BIGINT, "9"), chunks)
+    null_chunk = needs_null_chunk(cuts, column, has_null=True, open_end=False)
+    conditions = chunk_conditions(Backfill("c", cuts, null_chunk, None, "full", 0, 1), column, open_end=False)
+    for text in ["-99", "0", "9", None]:
+        assert sum(matches({"c": text}, where, {"c": column}) for where in conditions) == 1
+    assert not any(matches({"c": "10"}, where, {"c": column}) for where in conditions)
+
+
+def test_a_column_that_got_guards_in_between_is_another_column(planned):
+    column = Column("id", "id", BIGINT, "id", "numeric", guards=("NaN",))
+    with pytest.raises(ConfigurationError, match="Order load_full"):
+        chunk_conditions(Backfill("id", ("0", "9"), True, None, "full", 0, 1), column, open_end=True)
+
+
+def test_a_first_chunk_without_rows_under_the_watermark_proves_nothing():
+    """Rows dated ahead fill the first chunk, and the table holds rows of before."""
+    table = source_table((("id",),), id="bigint!", stamp="bigint!")
+    rows = [{"id": str(n), "stamp": "99" if n < 50 else "5"} for n in range(100)]
+    source = MemorySource(table, list(rows), Cap(Value(BIGINT, "10"), False, True, "the clock"))
+    target = MemoryTarget([{"id": "1", "stamp": "1"}])
+    options = {"chunks": 2, "then": "append_only"}
+    load(ChunkedBackfill(), table_config("chunked_backfill", strategy_options=options, **KEYED), source, target)
+    assert target.rows == rows[50:]

@@ -8,7 +8,7 @@ import pytest
 from dataloader_core.errors import ConfigurationError, TransientError
 from dataloader_core.plan import Append, Cap, Comparison, FixedWatermark, HighestRead, KeepWatermark, Merge, Replace
 from dataloader_core.testing.builders import source_table
-from dataloader_core.types import TIMESTAMP, ColumnType
+from dataloader_core.types import BIGINT, TIMESTAMP, ColumnType
 from dataloader_core.values import Value
 from dataloader_strategies.append_only import AppendOnly
 from dataloader_strategies.check_and_load import CheckAndLoad
@@ -239,3 +239,64 @@ def test_a_limited_append_is_refused_where_the_next_one_would_double_it(planned)
         planned(AppendOnly, watermark=ELEVEN, row_limit=10, **APPENDING)
     (step,) = planned(AppendOnly, row_limit=10, **APPENDING).steps
     assert (step.write, step.watermark) == (Replace(), FixedWatermark(None))
+
+
+ONE = "2024-06-15 13:00:00+00:00"
+"""A watermark an hour above the cap: the source's clock was set back."""
+MICROSECOND_BELOW = at("2024-06-15 11:59:59.999999+00:00")
+
+
+@pytest.mark.parametrize("strategy", [Incremental, CheckAndLoad])
+def test_under_a_clock_that_was_set_back_a_merge_takes_its_watermark_back(planned, strategy):
+    """What is stamped from then on lies below the old watermark, and as much may have come before this load."""
+    plan = planned(strategy, watermark=ONE, **MERGING)
+    (step,) = plan.steps
+    assert step.watermark == HighestRead("stamp", MICROSECOND_BELOW, CAP.value, False)
+    assert step.read.where == (Comparison("stamp", ">=", at("2024-06-15 10:59:59.999998+00:00")),)
+    assert any(ONE in note and "order load_full" in note for note in plan.notes)
+
+
+def test_a_lookback_that_reaches_further_down_decides(planned):
+    (step,) = planned(Incremental, watermark=ONE, incremental_lookback="1 day", **MERGING).steps
+    assert step.read.where == (Comparison("stamp", ">=", at("2024-06-14 11:59:59.999999+00:00")),)
+
+
+def test_under_a_clock_that_was_set_back_an_append_is_refused_with_both_values(planned):
+    with pytest.raises(ConfigurationError, match=r"13:00:00.* above the cap .*12:00:00.*Order load_full"):
+        planned(AppendOnly, watermark=ONE, **APPENDING)
+    (step,) = planned(AppendOnly, watermark=ONE, load_full=True, **APPENDING).steps
+    assert step.write == Replace()
+
+
+@pytest.mark.parametrize("strategy", [Incremental, CheckAndLoad, AppendOnly])
+def test_a_new_delay_alone_takes_no_watermark_back(planned, strategy):
+    plan = planned(strategy, watermark=ELEVEN, watermark_delay="2 hours", **MERGING)
+    (step,) = plan.steps
+    assert step.read.where[0] == Comparison("stamp", ">", at(ELEVEN))
+    assert step.watermark.floor == at(ELEVEN)
+
+
+def test_a_delay_is_kept_below_a_cap_that_fell(planned):
+    (step,) = planned(Incremental, watermark=ONE, watermark_delay="1 hour", **MERGING).steps
+    assert step.watermark == HighestRead(
+        "stamp", at("2024-06-15 10:59:59.999999+00:00"), at("2024-06-15 11:00:00+00:00"), False
+    )
+
+
+@pytest.mark.parametrize(("proven", "where"), [(True, Comparison("id", ">=", Value(BIGINT, "-990"))), (False, None)])
+def test_the_highest_number_seen_may_fall_and_a_sequence_may_not(planned, proven, where):
+    """Without proof the cap is only the highest value there: deleting that row says nothing of a counter set back."""
+    cap = Cap(Value(BIGINT, "5"), True, proven, "the sequence's last value")
+    settings = {"primary_key_cols": ("id",), "incremental_column": "id", "incremental_lookback": "1"}
+    (step,) = planned(Incremental, watermark="1000", cap=cap, **settings).steps
+    assert step.read.where == (where or Comparison("id", ">=", Value(BIGINT, "999")),)
+    assert step.watermark.floor == Value(BIGINT, "5" if proven else "1000")
+
+
+def test_no_key_of_the_source_is_proven_where_its_values_may_become_null(planned, orders):
+    columns = tuple(replace(c, guards=("infinity",)) if c.name == "day" else c for c in orders.columns)
+    source = replace(orders, columns=columns, keys=(("day",),))
+    settings = {"source": source, "incremental_column": "stamp", "primary_key_cols": ("day",)}
+    (kept,) = planned(Incremental, **settings).steps
+    (emptied,) = planned(Incremental, on_unrepresentable="null", **settings).steps
+    assert (kept.unique, emptied.unique) == ((), ("day",))
