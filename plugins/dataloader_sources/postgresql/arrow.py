@@ -14,7 +14,7 @@ from dataloader_core.errors import DataLoaderError, UnrepresentableValueError
 from dataloader_core.plan import Column, Read
 from dataloader_core.types import ColumnType
 from dataloader_sources.postgresql.extension import quoted
-from dataloader_sources.postgresql.failures import Diagnosis, explain, guarded
+from dataloader_sources.postgresql.failures import Diagnosis, explain, guarded, type_changed
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -129,12 +129,29 @@ def cast_batch(batch: pa.RecordBatch, columns: Sequence[Column], diagnosis: Diag
     """The batch with target names and exactly the projected types; decimals arrive as text and lose no digit.
 
     Raises:
+        SourceUnavailableError: a column arrives as another type than was planned.
         UnrepresentableValueError: a value does not fit its column.
     """
     import pyarrow as pa
 
     arrays = [_cast(array, column, diagnosis) for array, column in zip(batch.columns, columns, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=arrow_schema(columns))
+
+
+def _may_arrive_as(found: pa.DataType, wanted: pa.DataType) -> bool:
+    """Whether a cast gives the values that were sent: Arrow also takes a wall clock for an instant, and reads text."""
+    import pyarrow.types as kinds
+
+    if kinds.is_timestamp(wanted):
+        return bool(kinds.is_timestamp(found) and (found.tz is None) == (wanted.tz is None))
+    if kinds.is_integer(wanted) or kinds.is_floating(wanted):
+        alike = kinds.is_integer if kinds.is_integer(wanted) else kinds.is_floating
+        return bool(alike(found) and found.bit_width <= wanted.bit_width)
+    text = kinds.is_string(found) or kinds.is_large_string(found)
+    binary = kinds.is_binary(found) or kinds.is_large_binary(found)
+    if kinds.is_string(wanted) or kinds.is_decimal(wanted):
+        return bool(text)
+    return bool(binary and kinds.is_binary(wanted))
 
 
 def _cast(array: pa.Array, column: Column, diagnosis: Diagnosis) -> pa.Array:
@@ -145,6 +162,8 @@ def _cast(array: pa.Array, column: Column, diagnosis: Diagnosis) -> pa.Array:
         array = array.storage
     if array.type == wanted:
         return array
+    if not _may_arrive_as(array.type, wanted):
+        raise type_changed(column, str(array.type), str(wanted))
     try:
         return array.cast(wanted)
     except pa.ArrowInvalid:

@@ -125,6 +125,15 @@ def not_text(column: Column) -> UnrepresentableValueError:
     )
 
 
+def type_changed(column: Column, found: str, wanted: str) -> SourceUnavailableError:
+    """A reader gets another type than the plan says, which the next plan will know."""
+    return SourceUnavailableError(
+        f"Column {column.name!r} was {column.native} when the load was planned and arrives as {found}, not as "
+        f"{wanted}: its type changed meanwhile.",
+        cure="Load again: the next plan reads the new type.",
+    )
+
+
 def guarded(found: Sequence[Unrepresentable]) -> UnrepresentableValueError:
     named = ", ".join(f"{u.column!r}: {u.kind} ({u.rows} row{'s' if u.rows != 1 else ''})" for u in found)
     return UnrepresentableValueError(

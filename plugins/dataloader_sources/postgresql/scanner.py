@@ -18,6 +18,7 @@ from dataloader_core.parquet import overflows_delta_encoding, version_for
 from dataloader_core.plan import Column, Read
 from dataloader_core.types import ColumnType
 from dataloader_sources.postgresql.extension import duckdb_cursor, quoted
+from dataloader_sources.postgresql.failures import type_changed
 from dataloader_sources.postgresql.statistics import column_stats
 
 if TYPE_CHECKING:
@@ -219,8 +220,4 @@ def _item(column: Column, found: str) -> str | None:
     if found in _WIDENED_BY.get(wanted, ()) or (found == "VARCHAR" and column.type.name == "decimal"):
         name = _identifier(column.target)
         return f"CAST({name} AS {wanted}) AS {name}"
-    raise SourceUnavailableError(
-        f"Column {column.name!r} was {column.native} when the load was planned and arrives as {found}, not as "
-        f"{wanted}: its type changed meanwhile.",
-        cure="Load again: the next plan reads the new type.",
-    )
+    raise type_changed(column, found, wanted)
