@@ -63,7 +63,8 @@ ORDER BY t.tgname"""
 
 # Sessions of these do not fire ordinary triggers. Of server-wide settings, the one that reaches this session.
 _REPLICATING: Final = """
-SELECT DISTINCT coalesce('role ' || pg_catalog.quote_ident(r.rolname), 'database ' || pg_catalog.quote_ident(d.datname))
+SELECT coalesce('role ' || pg_catalog.quote_ident(r.rolname), 'database ' || pg_catalog.quote_ident(d.datname),
+                'every session')
 FROM pg_catalog.pg_db_role_setting s
 LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.setrole LEFT JOIN pg_catalog.pg_database d ON d.oid = s.setdatabase
 WHERE 'session_replication_role=replica' = ANY (s.setconfig)

@@ -81,7 +81,7 @@ def effect_on(trigger: Trigger, column: str) -> Effect:
     if trigger.function == "moddatetime" and trigger.language == "c":  # the contrib module spi
         named = trigger.arguments[:1] == (column,)
         return Effect(clocks=(Clock("instant"),), always=True) if named else Effect()
-    if trigger.function in _HARMLESS:
+    if trigger.function in _HARMLESS and trigger.language == "internal":
         return Effect()
     if trigger.language != "plpgsql":
         return Effect(unknown=True)

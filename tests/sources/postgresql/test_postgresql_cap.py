@@ -365,8 +365,10 @@ def test_roles_that_replicate_do_not_fire_ordinary_triggers(
         admin.execute("ALTER TABLE p ENABLE TRIGGER stamp; ALTER TABLE p ALTER at SET DEFAULT now()")
         admin.execute("ALTER TABLE p1 ALTER at SET DEFAULT now(); ALTER TABLE p2 ALTER at SET DEFAULT now()")
         assert cap(session, "at", "p").proven
+        admin.execute("ALTER TABLE p ALTER at DROP DEFAULT; ALTER ROLE ALL SET session_replication_role = replica")
+        assert "every session" in cap(session, "at", "p").reason
     finally:
-        admin.execute(f'DROP ROLE "{name}"')
+        admin.execute(f'ALTER ROLE ALL RESET session_replication_role; DROP ROLE "{name}"')
 
 
 def test_a_trigger_for_replication_alone_may_set_the_column(ev: psycopg.Connection, patient: PostgresSession) -> None:

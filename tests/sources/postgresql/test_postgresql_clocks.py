@@ -149,6 +149,9 @@ def test_a_trigger_for_other_columns_does_not_matter() -> None:
 
 def test_a_language_that_cannot_be_read_may_do_anything_except_the_known_functions() -> None:
     assert effect_on(Trigger("t", 23, False, "f", "plpython3u", "pass"), "at").unknown
+    suppress = "suppress_redundant_updates_trigger"
+    assert not effect_on(Trigger("t", 19, False, suppress, "internal", suppress), "at").touches
+    assert effect_on(Trigger("t", 19, False, suppress, "plpgsql", "BEGIN RETURN x; END"), "at").unknown
     moddatetime = Trigger("t", 19, False, "moddatetime", "c", "moddatetime", ("at",))
     assert effect_on(moddatetime, "at").always
     assert not effect_on(moddatetime, "other").touches
