@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -12,8 +14,12 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Final
 
+from psycopg.errors import Diagnostic
+
 from dataloader_core.control.pool import Connection, Pool
 from dataloader_core.errors import SchemaVersionError
+
+log = logging.getLogger(__name__)
 
 _LOCK: Final = 0x64617461  # "data": any number that nobody else uses for an advisory lock in this database
 _FILE: Final = re.compile(r"(\d{3})_\w+\.sql")
@@ -51,7 +57,7 @@ def schema_files() -> tuple[SchemaFile, ...]:
 
 
 def migrate(pool: Pool) -> Sequence[str]:
-    """Apply what is missing; names of the files applied.
+    """Apply what is missing; names of the files applied. What the files warn of, such as roles left out, is logged.
 
     Raises:
         SchemaVersionError: the schema is newer than this program, or a file was changed after it was applied.
@@ -62,14 +68,29 @@ def migrate(pool: Pool) -> Sequence[str]:
         _refuse_newer(applied)
         missing = [file for file in schema_files() if file.number not in applied]
         _refuse_changed(applied)
-        for file in missing:
-            connection.execute(file.text.encode())
+        with _warnings_logged(connection):
+            for file in missing:
+                connection.execute(file.text.encode())
         for file in schema_files():
             connection.execute(
                 "UPDATE control.schema_version SET checksum = %s WHERE number = %s AND checksum IS NULL",
                 (file.checksum, file.number),
             )
     return [file.name for file in missing]
+
+
+@contextmanager
+def _warnings_logged(connection: Connection) -> Iterator[None]:
+    # Notices proper only say what IF EXISTS did not find.
+    def tell(said: Diagnostic) -> None:
+        if said.severity_nonlocalized == "WARNING":
+            log.warning("Control schema: %s %s", said.message_primary, said.message_hint or "")
+
+    connection.add_notice_handler(tell)
+    try:
+        yield
+    finally:
+        connection.remove_notice_handler(tell)
 
 
 def check_schema(pool: Pool) -> None:

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -211,6 +212,48 @@ def test_without_the_right_to_make_roles_the_schema_comes_without_them(postgres_
     name = conninfo_to_dict(postgres_server.new_database("plain", "OWNER plain_owner"))["dbname"]
     with ControlDatabase(postgres_server.tcp_dsn(str(name), "plain_owner", PASSWORD)) as control:
         assert list(control.migrate()) == FILES
+
+
+def _rights(sql: Sql) -> list[dict[str, object]]:
+    return sql(
+        "SELECT what, grantee::regrole::text AS who, privilege_type AS may FROM ("
+        "  SELECT c.relname::text AS what, x.* FROM pg_class c, aclexplode(c.relacl) x"
+        "   WHERE c.relnamespace = 'control'::regnamespace"
+        "  UNION ALL SELECT a.attrelid::regclass || '.' || a.attname, x.* FROM pg_attribute a, aclexplode(a.attacl) x"
+        "  UNION ALL SELECT p.oid::regprocedure::text, x.* FROM pg_proc p, aclexplode(p.proacl) x"
+        "   WHERE p.pronamespace = 'control'::regnamespace"
+        "  UNION ALL SELECT n.nspname, x.* FROM pg_namespace n, aclexplode(n.nspacl) x WHERE n.nspname = 'control'"
+        ") given WHERE grantee::regrole::text LIKE 'dataloader%' ORDER BY 1, 2, 3"
+    )
+
+
+def test_roles_that_are_made_later_get_every_right_from_one_file(dsn: str, sql: Sql) -> None:
+    before = _rights(sql)
+    assert {"what": "source_notes", "who": "dataloader_loader", "may": "INSERT"} in before
+    sql("DROP OWNED BY dataloader_reader, dataloader_editor, dataloader_loader")
+    assert _rights(sql) == []
+    [roles] = [file for file in migrate.schema_files() if file.name.endswith("_roles")]
+    sql(roles.text)
+    assert _rights(sql) == before
+
+
+def test_who_may_not_make_roles_is_told_which_are_missing(caplog: pytest.LogCaptureFixture) -> None:
+    # A server of its own: roles belong to the whole server, and the shared one has them.
+    folder = Path(tempfile.mkdtemp(prefix="dl-roles-"))
+    folder.chmod(0o755)
+    server = PostgresServer(folder)
+    try:
+        server.start()
+        server.new_login("plain_owner", PASSWORD)
+        name = conninfo_to_dict(server.new_database("plain", "OWNER plain_owner"))["dbname"]
+        with ControlDatabase(server.tcp_dsn(str(name), "plain_owner", PASSWORD)) as control:
+            control.migrate()
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+    told = [record.getMessage() for record in caplog.records if record.name == migrate.__name__]
+    assert [message.split()[3] for message in told] == ["dataloader_reader", "dataloader_editor", "dataloader_loader"]
+    assert all("Run sql/007_roles.sql" in message for message in told)
 
 
 # connections

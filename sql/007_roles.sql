@@ -1,5 +1,5 @@
--- DataLoader's control schema, part 6: roles. Where the user may not create roles they are skipped with a notice;
--- run this file again as one who may.
+-- DataLoader's control schema, part 7: roles and all that they may. Where the user may not create roles they are
+-- skipped with a warning; run this file again as one who may. It comes last, so that it covers every table.
 
 DO $$
 DECLARE
@@ -12,7 +12,8 @@ BEGIN
             END IF;
         EXCEPTION
             WHEN insufficient_privilege THEN
-                RAISE NOTICE 'Role % is not there and % may not create it; skipped.', role, current_user;
+                RAISE WARNING 'Role % is not there and % may not create it; skipped.', role, current_user
+                    USING HINT = 'Run sql/007_roles.sql as one who may.';
             WHEN duplicate_object OR unique_violation THEN
                 NULL;  -- Roles belong to the whole server: another database's set-up was faster.
         END;
@@ -49,8 +50,9 @@ BEGIN
         GRANT UPDATE (last_modified_at) ON control.table_control_dbconfig TO dataloader_loader;
         GRANT INSERT, UPDATE ON control.historical_metadata, control.known_strategies TO dataloader_loader;
         GRANT INSERT, UPDATE, DELETE ON control.ticks TO dataloader_loader;
+        GRANT INSERT, DELETE ON control.source_notes TO dataloader_loader;
         GRANT EXECUTE ON FUNCTION control.reset_table(text), control.cancel_load(text, text) TO dataloader_loader;
     END IF;
 END $$;
 
-INSERT INTO control.schema_version (number, name) VALUES (6, '006_roles') ON CONFLICT DO NOTHING;
+INSERT INTO control.schema_version (number, name) VALUES (7, '007_roles') ON CONFLICT DO NOTHING;

@@ -1,4 +1,4 @@
--- DataLoader's control schema, part 7: what sources remember from load to load.
+-- DataLoader's control schema, part 6: what sources remember from load to load.
 
 CREATE TABLE IF NOT EXISTS control.source_notes (
     note_id       bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -17,17 +17,4 @@ COMMENT ON COLUMN control.source_notes.note_key IS 'The source''s own name for w
 COMMENT ON COLUMN control.source_notes.noted_at IS 'When it was noted.';
 COMMENT ON COLUMN control.source_notes.note IS 'The note. No secret, no value of a row.';
 
-DO $$
-BEGIN
-    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'dataloader_loader') THEN
-        GRANT SELECT, INSERT, DELETE ON control.source_notes TO dataloader_loader;
-    END IF;
-    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'dataloader_reader') THEN
-        GRANT SELECT ON control.source_notes TO dataloader_reader;
-    END IF;
-    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'dataloader_editor') THEN
-        GRANT SELECT ON control.source_notes TO dataloader_editor;
-    END IF;
-END $$;
-
-INSERT INTO control.schema_version (number, name) VALUES (7, '007_source_notes') ON CONFLICT DO NOTHING;
+INSERT INTO control.schema_version (number, name) VALUES (6, '006_source_notes') ON CONFLICT DO NOTHING;
