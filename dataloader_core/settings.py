@@ -20,6 +20,7 @@ EMBEDDED: Final = "embedded"
 """The value of ``DATALOADER_CONTROL_URL`` that asks for the PostgreSQL in ``.dataloader/`` of this folder."""
 
 M = TypeVar("M", bound=BaseModel)
+_WHOLE_URL = re.compile(r"^(\s*[A-Za-z][\w+.-]*:/{0,2})([^:@/\s]*):(.*)@", re.DOTALL)
 _URL_PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):([^/\s]*)(?=@)")
 _PASSWORD = re.compile(r"(?i)\b((?:ssl)?password|pwd|token|secret)(\s*=\s*)('(?:[^'\\]|\\.)*'|[^&\s;]+)")
 
@@ -72,6 +73,11 @@ class Settings(BaseModel):
 
         url = self.control_url.get_secret_value() if self.control_url else None
         if url and url != EMBEDDED:
+            if "@" in url.partition("://")[2].partition("?")[0].partition("/")[2]:
+                raise ConfigurationError(
+                    f"{variable('control_url')} has an @ behind a /: its password is not percent-encoded.",
+                    cure="Write / as %2F, @ as %40, : as %3A and a blank as %20 in it.",
+                )
             return url
         return embedded_url(start, create=url == EMBEDDED)
 
@@ -111,7 +117,8 @@ def is_secret(annotation: Any) -> bool:
 
 def mask_url(text: str) -> str:
     """The same connection string (a URL, or libpq's ``key=value``) without its passwords."""
-    masked = _URL_PASSWORD.sub(r"\1:***", text)
+    # first as a whole: a password that is not percent-encoded may hold anything, up to the last @
+    masked = _URL_PASSWORD.sub(r"\1:***", _WHOLE_URL.sub(r"\1\2:***@", text))
     return _PASSWORD.sub(r"\1\2***", masked)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from dataloader_core.cli.render import Output
 from dataloader_core.errors import DataLoaderError
 from dataloader_core.interfaces.source import Check
+from dataloader_core.redaction import redact_known
 
 if TYPE_CHECKING:
     from dataloader_core.app import App
@@ -31,7 +32,7 @@ def source_checks(app: App, source: SourceConfig) -> list[Check]:
             )
             checks.extend(session.checks())
     except DataLoaderError as error:
-        checks.append(Check("connection", False, access.redact(error.problem), error.cure))
+        checks.append(Check("connection", False, redact_known(error.problem), error.cure))
     return checks
 
 

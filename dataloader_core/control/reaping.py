@@ -68,7 +68,8 @@ def _why_lost(row: Mapping[str, Any], living: Collection[tuple[str, int]], run_i
     holder = read_holder(row["claim_holder"])
     if holder is None:
         return "The claim has no holder." if row["queued_long"] else None
-    if holder.kind != "dagster" and is_gone(holder):
+    # of a Dagster run that is queued the holder is the sensor's process, which may come and go
+    if (holder.kind != "dagster" or row["last_status"] == "In Progress") and is_gone(holder):
         return f"The load was lost: {holder.describe()} has ended."
     if row["last_status"] == "In Progress":
         return f"The load was lost: {holder.describe()} gave no heartbeat for {LOST_AFTER}." if row["silent"] else None

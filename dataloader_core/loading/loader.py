@@ -29,6 +29,7 @@ from dataloader_core.loading.source_access import SourceAccess, connections_of
 from dataloader_core.loading.steps import ReadStep
 from dataloader_core.loading.table_load import TableLoad
 from dataloader_core.plugins.manager import Registry
+from dataloader_core.redaction import redact_known
 from dataloader_core.settings import Settings
 from dataloader_core.table import SourceConfig
 
@@ -171,7 +172,7 @@ class DataLoader:
                 load.close()
             outcome = ended("Succeeded", _in_one_line(result.notes), result=result)
         except ClaimLostError as error:
-            outcome = ended("Lost", str(error), error=error)
+            outcome = ended("Lost", _safe(error), error=error)
         except Exception as error:  # noqa: BLE001  # whatever it was, this table alone fails, and says so
             outcome = self._failed(claim, error, ended)
         finally:
@@ -188,26 +189,22 @@ class DataLoader:
 
     def _failed(self, claim: Claim, error: Exception, ended: Callable[..., Outcome]) -> Outcome:
         cancelled = isinstance(error, LoadCancelledError)
-        message = self._redacted(error)
+        message = _safe(error)
         if not isinstance(error, DataLoaderError):
             where = traceback.extract_tb(error.__traceback__)[-1:]
             log.error("load of %s failed at %s: %s", claim.control_key, where, message)
         samples = error.samples if isinstance(error, DataLoaderError) else ()
-        details = f"Values: {', '.join(samples)}" if samples else None
+        details = redact_known(f"Values: {', '.join(samples)}") if samples else None
         try:
             patiently(
                 lambda: self._control.fail(claim, message, log=details, cancelled=cancelled),
                 lambda: None,
             )
         except ClaimLostError as lost:
-            return ended("Lost", str(lost), error=lost)
+            return ended("Lost", _safe(lost), error=lost)
         except ControlDatabaseError as unavailable:
             message = f"{message} (and the control database could not be told: {unavailable})"
         return ended("Cancelled" if cancelled else "Failed", message, error=error)
-
-    def _redacted(self, error: Exception) -> str:
-        text = str(error) if isinstance(error, DataLoaderError) else f"{type(error).__name__}: {error}"
-        return self._access.redact(text) if self._access is not None else text
 
     def _stop_if_over(self, claim: Claim) -> None:
         if self._cancelled.is_set():
@@ -224,6 +221,11 @@ class DataLoader:
 def _in_one_line(notes: Sequence[str]) -> str:
     """Notes are sentences, some without a full stop."""
     return "; ".join([*(note.rstrip(".") for note in notes[:-1]), *notes[-1:]])
+
+
+def _safe(error: Exception) -> str:
+    """What may leave this process: whatever was resolved as a secret is masked, whichever field it was for."""
+    return redact_known(str(error) if isinstance(error, DataLoaderError) else f"{type(error).__name__}: {error}")
 
 
 def _outcome(

@@ -6,12 +6,12 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel
 
 from dataloader_core.errors import ConfigurationError, UnknownNameError
 from dataloader_core.interfaces.source import SessionOptions, SourceDialect, SourceMemory, SourceSession
 from dataloader_core.plugins.manager import Registry
-from dataloader_core.secrets import redact, resolve
+from dataloader_core.secrets import resolve
 from dataloader_core.settings import Settings
 from dataloader_core.table import SourceConfig
 from dataloader_core.values import Distance
@@ -32,11 +32,6 @@ class SourceAccess:
         """A new read-only session. Raises what :meth:`SourceDialect.connect` raises."""
         options = session_options(self.source, application_name)
         return self.dialect.connect(self._connection, replace(options, memory=self._memory))
-
-    def redact(self, text: str) -> str:
-        """The text without any of the connection's secrets."""
-        fields = (getattr(self._connection, name) for name in type(self._connection).model_fields)
-        return redact(text, [f.get_secret_value() for f in fields if isinstance(f, SecretStr)])
 
 
 def connections_of(source: SourceConfig) -> int:

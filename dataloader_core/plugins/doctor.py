@@ -53,7 +53,7 @@ def _settings(registry: Registry, environ: Mapping[str, str]) -> Iterator[Check]
 def _control(settings: Settings) -> Check:
     url = settings.control_url.get_secret_value() if settings.control_url else None
     if url and url != EMBEDDED:
-        return Check("control database", True, mask_url(url))
+        return _reached(url)
     if found := find_folder():
         return Check("control database", True, f"embedded in {found.home}")
     if url == EMBEDDED:
@@ -64,6 +64,17 @@ def _control(settings: Settings) -> Check:
         "DATALOADER_CONTROL_URL is not set, and there is no .dataloader/ in this folder or above.",
         "Run `dataloader init`, or set DATALOADER_CONTROL_URL.",
     )
+
+
+def _reached(url: str) -> Check:
+    from dataloader_core.control.database import ControlDatabase
+
+    try:
+        with ControlDatabase(url, pool_size=1) as control:
+            control.check_schema()
+    except DataLoaderError as e:
+        return _failed("control database", e)
+    return Check("control database", True, mask_url(url))
 
 
 def _engine(registry: Registry, settings: Settings, environ: Mapping[str, str]) -> Iterator[Check]:

@@ -102,6 +102,15 @@ def test_what_a_dead_process_of_this_host_held_is_lost_at_once(control: ControlD
     assert sorted(control.reap_lost_loads(_nobody)) == [queued, running]
 
 
+def test_a_dagster_load_whose_process_died_here_is_lost_at_once_too(control: ControlDatabase, add: Add) -> None:
+    """While it is queued the holder is the sensor's process, which may come and go."""
+    queued, running = add("queued"), add("running")
+    dead = replace(_dead_process(), kind="dagster")
+    _claim(control, queued, dead)
+    control.start(_claim(control, running, dead), dead)
+    assert control.reap_lost_loads(_nobody) == [running]
+
+
 def test_a_living_process_keeps_what_it_holds(control: ControlDatabase, add: Add) -> None:
     _claim(control, add(), this_process("worker"))
     assert control.reap_lost_loads(_nobody) == []

@@ -166,3 +166,19 @@ def test_a_load_whose_claim_was_ended_writes_nothing(deployment: Any) -> None:
     [outcome] = deployment.process([claim])
     assert outcome.status == "Lost"
     assert not deployment.path("t").exists()
+
+
+def test_a_secret_is_masked_whichever_field_it_was_resolved_for(
+    deployment: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever may edit a source could name a secret as its host, and read it in the error."""
+    monkeypatch.setenv("DATALOADER_SECRET_CRM", "correct-horse-battery")
+    deployment.sql(
+        "UPDATE control.table_control_dbconfig SET db_config_value ="
+        """ '{"host": "DATALOADER_SECRET_CRM", "user": {"value": "u"}, "database": {"value": "d"}}'"""
+    )
+    key = deployment.add("t")
+    outcome = deployment.load(key)
+    history = str(deployment.sql("SELECT log_message FROM control.historical_metadata"))
+    assert outcome.status == "Failed"
+    assert "correct-horse" not in outcome.message + deployment.row(key)["last_status_message"] + history

@@ -109,3 +109,18 @@ def test_no_password_survives_the_mask(password: str) -> None:
 )
 def test_secret_fields_are_known_by_their_type(annotation: object, secret: bool) -> None:
     assert is_secret(annotation) is secret
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://me:top/Secret99@h/x", "postgresql://me:top Secret99@h/x", "postgres:/me:topSecret99@h/x"],
+)
+def test_a_password_that_is_not_encoded_is_masked_all_the_same(url: str) -> None:
+    assert "Secret99" not in mask_url(url)
+
+
+def test_a_password_that_hides_the_host_is_refused_and_not_shown() -> None:
+    settings = Settings.from_environment({"DATALOADER_CONTROL_URL": "postgresql://me:top/Secret99@h/x"})
+    with pytest.raises(ConfigurationError, match="percent-encoded") as refused:
+        settings.resolve_control_url()
+    assert "Secret99" not in str(refused.value)

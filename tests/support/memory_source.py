@@ -151,6 +151,3 @@ class MemoryAccess:
 
     def session(self, application_name: str) -> MemorySession:
         return MemorySession(self.table)
-
-    def redact(self, text: str) -> str:
-        return text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class LocalSettings(BaseModel):
@@ -28,3 +28,10 @@ class LocalSettings(BaseModel):
     threads: int = Field(2, ge=1, le=64)
     files: int = Field(16, ge=1, le=1024)
     memory_mb: int = Field(160, ge=64)
+
+    @field_validator("lake")
+    @classmethod
+    def _no_credentials(cls, lake: str) -> str:
+        if "://" in lake and ":" in lake.partition("://")[2].rpartition("@")[0]:
+            raise ValueError("holds credentials, which would be shown; they come from the environment")
+        return lake
