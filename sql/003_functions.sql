@@ -138,4 +138,19 @@ LANGUAGE sql STABLE AS $$
 $$;
 COMMENT ON FUNCTION control.describe_holder(control.table_control) IS 'Who holds the claim, in words.';
 
+CREATE OR REPLACE FUNCTION control.texts_of(document jsonb) RETURNS TABLE (name text, content text)
+LANGUAGE sql IMMUTABLE AS $$
+    WITH RECURSIVE inside (path, value) AS (
+        SELECT '{}'::text[], document
+        UNION ALL
+        SELECT inside.path || part.key, part.value FROM inside CROSS JOIN LATERAL (
+            SELECT key, value FROM jsonb_each(CASE jsonb_typeof(inside.value) WHEN 'object' THEN inside.value END)
+            UNION ALL
+            SELECT NULL, value FROM jsonb_array_elements(CASE jsonb_typeof(inside.value) WHEN 'array' THEN inside.value END)
+        ) part
+    )
+    SELECT nullif(array_to_string(path, '.'), ''), value #>> '{}' FROM inside WHERE jsonb_typeof(value) IN ('string', 'number')
+$$;
+COMMENT ON FUNCTION control.texts_of(jsonb) IS 'Every text and number in it, however deep, with the names that lead there.';
+
 INSERT INTO control.schema_version (number, name) VALUES (3, '003_functions') ON CONFLICT DO NOTHING;

@@ -313,22 +313,31 @@ COMMENT ON FUNCTION control.check_rules() IS 'Judges every change of configurati
 CREATE OR REPLACE FUNCTION control.check_source() RETURNS trigger
 LANGUAGE plpgsql AS $$
 DECLARE
+    secret_name CONSTANT text := '(password|passwd|pwd|secret|token|private_key|credential)';
+    -- The password of a URI, or one among the settings of a connection string.
+    secret_text CONSTANT text := '(://[^/@]*:[^@]+@|(password|passwd|pwd|secret|token|private_key)\s*=)';
     field text;
 BEGIN
-    IF jsonb_typeof(NEW.db_config_value) = 'object' THEN
-        SELECT key INTO field FROM jsonb_each(NEW.db_config_value)
-        WHERE key ~* '(password|passwd|secret|token|private_key)' AND jsonb_typeof(value) = 'object' AND value ? 'value'
-        LIMIT 1;
-        IF field IS NOT NULL THEN
-            PERFORM control.refuse(
-                format('Source %L: %s holds a secret; its value does not belong into the control database.',
-                       NEW.db_config_key, field),
-                'Store it as a secret, and write the secret''s name here.');
-        END IF;
+    SELECT found.field INTO field FROM (
+        SELECT 'db_config_value ' || key AS field FROM jsonb_each(
+            CASE jsonb_typeof(NEW.db_config_value) WHEN 'object' THEN NEW.db_config_value END)
+        WHERE key ~* secret_name AND jsonb_typeof(value) NOT IN ('string', 'null')
+        UNION ALL
+        SELECT concat_ws(' ', 'db_config_value', name) FROM control.texts_of(NEW.db_config_value) WHERE content ~* secret_text
+        UNION ALL
+        SELECT concat_ws(' ', 'options', name) FROM control.texts_of(NEW.options)
+        WHERE name ~* secret_name OR content ~* secret_text
+    ) found LIMIT 1;
+    IF field IS NOT NULL THEN
+        PERFORM control.refuse(
+            format('Source %L: %s holds a secret; its value does not belong into the control database.',
+                   NEW.db_config_key, field),
+            'Store it as a secret, and write the secret''s name into db_config_value.');
     END IF;
     RETURN NEW;
 END $$;
-COMMENT ON FUNCTION control.check_source() IS 'Refuses a literal password. What a dialect calls its secrets is judged when it connects.';
+COMMENT ON FUNCTION control.check_source() IS
+    'Refuses what looks like a literal password. What a dialect calls its secrets is judged when it connects.';
 
 CREATE OR REPLACE FUNCTION control.close_history() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, control, pg_temp AS $$
@@ -345,7 +354,7 @@ END $$;
 COMMENT ON FUNCTION control.close_history() IS 'A load that was failed by plain SQL ends in the history as well.';
 
 DROP TRIGGER IF EXISTS a10_source ON control.table_control_dbconfig;
-CREATE TRIGGER a10_source BEFORE INSERT OR UPDATE OF db_config_value ON control.table_control_dbconfig
+CREATE TRIGGER a10_source BEFORE INSERT OR UPDATE OF db_config_value, options ON control.table_control_dbconfig
     FOR EACH ROW EXECUTE FUNCTION control.check_source();
 DROP TRIGGER IF EXISTS a10_defaults ON control.table_control;
 CREATE TRIGGER a10_defaults BEFORE INSERT ON control.table_control

@@ -270,15 +270,60 @@ def test_sql_and_python_make_the_same_control_key(sql: Sql, parts: list[str]) ->
     assert made == names.control_key(*parts)
 
 
-def test_a_literal_password_is_refused_where_it_is_written(control: ControlDatabase, sql: Sql) -> None:
-    literal = '{"host": {"value": "db"}, "password": {"value": "hunter2"}}'
-    with pytest.raises(psycopg.errors.CheckViolation, match="password holds a secret") as refused:
-        sql(
-            "INSERT INTO control.table_control_dbconfig (db_config_key, db_type, db_config_value)"
-            " VALUES ('x', 'y', %s)",
-            literal,
-        )
-    assert "hunter2" not in str(refused.value)
+LITERAL_SECRETS = [
+    ('{"host": {"value": "db"}, "password": {"value": "hunter2"}}', "{}", "db_config_value password"),
+    ('{"password": {"val": "hunter2"}}', "{}", "db_config_value password"),
+    ('{"database": {"value": "postgresql://a:hunter2@h/d"}}', "{}", "db_config_value database.value"),
+    ('{"database": {"value": "postgresql://a:hun/ter2@h/d"}}', "{}", "db_config_value database.value"),
+    ('{"database": {"value": "host=h PASSWORD = hunter2"}}', "{}", "db_config_value database.value"),
+    ('{"database": "Server=h;Pwd=hunter2"}', "{}", "db_config_value database"),
+    ('"postgresql://a:hunter2@h/d"', "{}", "db_config_value"),
+    ("{}", '{"password": "hunter2"}', "options password"),
+    ("{}", '{"password": {"value": "hunter2"}}', "options password.value"),
+    ("{}", '{"PassWord": 2}', "options PassWord"),
+    ("{}", '{"driver": {"api_token": ["hunter2"]}}', "options driver.api_token"),
+    ("{}", '{"url": "postgresql://a:hunter2@h/d"}', "options url"),
+    ("{}", '{"more": [["x", "passwd=hunter2"]]}', "options more"),
+]
+
+
+@pytest.mark.parametrize(("value", "options", "where"), LITERAL_SECRETS)
+def test_a_literal_password_is_refused_where_it_is_written(
+    control: ControlDatabase, sql: Sql, value: str, options: str, where: str
+) -> None:
+    for statement in (
+        "INSERT INTO control.table_control_dbconfig (db_config_key, db_type, db_config_value, options)"
+        " VALUES ('x', 'y', %s, %s)",
+        "UPDATE control.table_control_dbconfig SET db_config_value = %s, options = %s",
+    ):
+        with pytest.raises(psycopg.errors.CheckViolation, match=f": {where} holds a secret") as refused:
+            sql(statement, value, options)
+        assert "hunter2" not in str(refused.value)
+
+
+def test_options_alone_are_judged_as_well(control: ControlDatabase, sql: Sql) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation, match="options password holds a secret"):
+        sql("""UPDATE control.table_control_dbconfig SET options = '{"password": "hunter2"}'""")
+
+
+@pytest.mark.parametrize(
+    ("value", "options"),
+    [
+        ('{"host": {"value": "::1"}, "port": {"value": 5432}, "password": "CRM_PASSWORD"}', "{}"),
+        ('{"password": null, "token": "CRM_TOKEN"}', "{}"),
+        ('"crm-password-bundle"', "{}"),
+        (
+            '{"database": {"value": "postgresql://a@h:5432/d"}}',
+            '{"statement_timeout": "2h", "list": [1, null, true], "by_token": false}',
+        ),
+        ("{}", '{"init_statement": "SET TIME ZONE \'UTC\'", "fetch_rows": 1000}'),
+    ],
+)
+def test_names_of_secrets_and_plain_settings_are_taken(
+    control: ControlDatabase, sql: Sql, value: str, options: str
+) -> None:
+    sql("UPDATE control.table_control_dbconfig SET db_config_value = %s, options = %s", value, options)
+    assert len(control.sources()) == 1
 
 
 def test_a_destination_does_not_change_its_case(add: Add, sql: Sql) -> None:
