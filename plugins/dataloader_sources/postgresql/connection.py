@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -22,6 +23,22 @@ leave out sessions of the same role that carry it, whichever process opened them
 
 _IDLE_LIMIT: Final = timedelta(hours=24)
 _KEEPALIVE: Final = {"keepalives": 1, "keepalives_idle": 60, "keepalives_interval": 10, "keepalives_count": 6}
+
+_NO_FILE: Final = os.path.join(os.devnull, "none")
+"""A path at which no file can be. An empty one means libpq's own file in the home folder."""
+_NOT_GIVEN: Final = {
+    "password": "",
+    "passfile": _NO_FILE,
+    "hostaddr": "",
+    "sslcert": _NO_FILE,
+    "sslkey": "",
+    "sslrootcert": "",
+    "sslcrl": "",
+    "requirepeer": "",
+    "channel_binding": "prefer",
+    "target_session_attrs": "any",
+}
+"""What libpq otherwise takes from PGPASSWORD, PGPASSFILE, PGSERVICE and the like: they are the control database's."""
 
 
 def _span(value: object) -> object:
@@ -68,6 +85,8 @@ class PostgresConnection(BaseModel):
     def conninfo(self, options: SessionOptions, *, suffix: str = "", settings: dict[str, str] | None = None) -> str:
         """The libpq connection string, password included: never log it, never put it in an error.
 
+        It says everything that decides who connects where with which secret, so the environment adds nothing to it.
+
         Args:
             suffix: Added to the application name, to tell a read's connections apart.
             settings: Further server settings.
@@ -89,7 +108,7 @@ class PostgresConnection(BaseModel):
             "options": _startup_options(session_settings(options) | (settings or {})),
             **_KEEPALIVE,
         }
-        return make_conninfo("", **{k: str(v) for k, v in fields.items() if v is not None})
+        return make_conninfo("", **_NOT_GIVEN | {k: str(v) for k, v in fields.items() if v is not None})
 
 
 def application_name(text: str) -> str:
@@ -120,6 +139,11 @@ def session_settings(options: SessionOptions) -> dict[str, str]:
         "tcp_keepalives_interval": "10",
         "tcp_keepalives_count": "6",
     }
+
+
+def session_statements() -> tuple[str, ...]:
+    """What every session runs first: libpq sends PGTZ and PGDATESTYLE after the options, which they overrule."""
+    return "SET TimeZone = 'UTC'", "SET DateStyle = 'ISO, YMD'"
 
 
 def _milliseconds(span: timedelta) -> str:

@@ -15,7 +15,8 @@ from dataloader_sources.postgresql.errors import connect_error, pooled
 if TYPE_CHECKING:
     from dataloader_sources.postgresql.session import PostgresSession
 
-_EXPECTED: Final = {"TimeZone": "UTC", "IntervalStyle": "iso_8601", "default_transaction_read_only": "on"}
+# Not the TimeZone: PGTZ overrules it on the way to a server, too.
+_EXPECTED: Final = {"IntervalStyle": "iso_8601", "default_transaction_read_only": "on"}
 _STATE: Final = "SELECT pg_catalog.pg_backend_pid(), " + ", ".join(
     f"pg_catalog.current_setting('{name}')" for name in _EXPECTED
 )

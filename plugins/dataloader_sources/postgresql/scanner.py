@@ -73,9 +73,10 @@ def attach(connection: duckdb.DuckDBPyConnection, name: str, conninfo: str) -> N
     them, so the secret lives as long as the attachment.
     """
     parameters = conninfo_to_dict(conninfo)
-    password = parameters.pop("password", None)
     secret = ""
-    if password:
+    if password := parameters.get("password"):
+        # An empty one stays: without it libpq would look for another password.
+        del parameters["password"]
         connection.execute(f"CREATE TEMPORARY SECRET {name}_secret (TYPE postgres, PASSWORD ?)", [password])
         secret = f", SECRET {name}_secret"
     connection.execute(

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import psycopg
 
-from dataloader_core.errors import ConfigurationError, SourceRefusedError
+from dataloader_core.errors import SourceRefusedError
 from dataloader_core.interfaces.source import Check, DiscoveredTable, SessionOptions, SourceSession, SourceSnapshot
 from dataloader_core.plan import Bounds, Cap, Column, Read, Relation
 from dataloader_core.table import SourceTable
 from dataloader_core.values import Value
 from dataloader_sources.postgresql import catalog
-from dataloader_sources.postgresql.connection import PostgresConnection
+from dataloader_sources.postgresql.connection import PostgresConnection, session_statements
 from dataloader_sources.postgresql.errors import connect_error, translate
 from dataloader_sources.postgresql.guards import within_type
+from dataloader_sources.postgresql.init import init_text, run_init
 from dataloader_sources.postgresql.looks import LookStore, NotedLooks, process_looks
 from dataloader_sources.postgresql.pooler import refuse_broken_pools
 
@@ -106,18 +107,18 @@ class PostgresSession(SourceSession):
             # Without parameters a per cent sign is nothing special: somebody's own SQL passes untouched.
             return self.connection.execute(sql, params).fetchall()
         except psycopg.Error as error:
-            raise translate(error) from error
-        except UnicodeDecodeError as error:
+            raise translate(error) from None
+        except UnicodeDecodeError:
             raise SourceRefusedError(
                 "The catalog holds a name that is not UTF-8.", cure="Rename it, or convert the database."
-            ) from error
+            ) from None
 
     def result_fields(self, sql: str) -> list[tuple[str, int, int]]:
         """Name, type oid and type modifier of each column that the statement gives."""
         try:
             result = self.connection.execute(sql).pgresult
         except psycopg.Error as error:
-            raise translate(error) from error
+            raise translate(error) from None
         assert result is not None
         names = [(result.fname(i) or b"").decode() for i in range(result.nfields)]
         return [(name, result.ftype(i), result.fmod(i)) for i, name in enumerate(names)]
@@ -189,22 +190,30 @@ class PostgresSession(SourceSession):
         except psycopg.Error as error:
             raise connect_error(error, self.where) from None
 
+    def setup(self) -> tuple[str, ...]:
+        """What each further connection runs before it reads, one statement each."""
+        statement = self.options.init_statement
+        return session_statements() + ((init_text(statement),) if statement else ())
+
+    def set_up(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+        """Make a connection, outside any transaction, ready to read.
+
+        Raises:
+            ConfigurationError: the session-init statement is refused, or changes what a session must keep.
+        """
+        try:
+            for statement in session_statements():
+                connection.execute(statement.encode())
+            if self.options.init_statement:
+                run_init(connection, self.options.init_statement)
+        except psycopg.Error as error:
+            raise translate(error) from None
+
     def _prepare(self) -> None:
         refuse_broken_pools(self)
+        self.set_up(self.connection)
         if self.server_version >= 140000:
             # A server notices sooner that the client of a long statement has gone; not every platform can.
             with suppress(psycopg.Error):
                 self.connection.execute("SET client_connection_check_interval = '10s'")
                 self._further["client_connection_check_interval"] = "10s"
-        if self.options.init_statement:
-            self._run_init(self.options.init_statement)
-
-    def _run_init(self, statement: str) -> None:
-        try:
-            self.connection.execute(statement)
-        except psycopg.Error as error:
-            raise translate(error) from error
-        if self.fetch("SHOW default_transaction_read_only")[0][0] != "on":
-            raise ConfigurationError(
-                "The session-init statement makes the session writable.", cure="A source is only ever read."
-            )

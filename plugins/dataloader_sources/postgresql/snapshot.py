@@ -68,13 +68,15 @@ class PostgresSnapshot(SourceSnapshot):
             raise connect_error(error, self._session.where) from None
         self._stack.callback(self._connection.close)
         try:
-            for statement in self._setup():
-                self._connection.execute(statement.encode())
+            self._session.set_up(self._connection)
             self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             row = self._connection.execute("SELECT pg_export_snapshot()").fetchone()
         except psycopg.Error as error:
             self._stack.close()
             raise translate(error) from None
+        except BaseException:
+            self._stack.close()
+            raise
         assert row is not None
         self._exported = str(row[0])
         return self
@@ -167,15 +169,10 @@ class PostgresSnapshot(SourceSnapshot):
             self._seen[read] = parts_of(self._dialect, read, self.ask)
         return self._seen[read]
 
-    def _setup(self) -> tuple[str, ...]:
-        """What each further connection runs before it reads."""
-        statement = self._session.options.init_statement
-        return (statement,) if statement else ()
-
     def _reader_settings(self, suffix: str = "") -> ReaderSettings:
         from dataloader_sources.postgresql.scanner import ReaderSettings
 
-        return ReaderSettings(self._session.conninfo(suffix), self._exported, self._setup())
+        return ReaderSettings(self._session.conninfo(suffix), self._exported, self._session.setup())
 
     def _terminate(self, backends: Sequence[int]) -> None:
         with contextlib.suppress(DataLoaderError):

@@ -77,11 +77,68 @@ def test_a_session_carries_its_name_and_time_outs_and_reads_only(database: str, 
         assert second["application_name"] == "dataloader crm.public.orders #12 reader 1 [ro]"
 
 
-def test_an_init_statement_runs_but_may_not_make_the_session_writable(database: str) -> None:
-    with connect(database, init_statement="SET work_mem = '9MB'") as session:
+@pytest.mark.parametrize(
+    "statement",
+    ["SET work_mem = '9MB'", "SET SESSION work_mem TO '9MB';", "SELECT set_config('work_mem', '9MB', false)"],
+)
+def test_an_init_statement_reaches_the_session_and_its_snapshot(database: str, statement: str) -> None:
+    with connect(database, init_statement=statement) as session, session.snapshot() as snapshot:
         assert session.fetch("SHOW work_mem") == [("9MB",)]
-    with pytest.raises(ConfigurationError, match="writable"):
-        connect(database, init_statement="SET default_transaction_read_only = off")
+        assert snapshot.ask("SHOW work_mem") == [("9MB",)]
+
+
+def test_a_per_cent_sign_in_an_init_statement_is_nothing_special(database: str) -> None:
+    with connect(database, init_statement="SET search_path = '50%'") as session:
+        assert session.fetch("SHOW search_path") == [('"50%"',)]
+
+
+@pytest.mark.parametrize(
+    ("statement", "found"),
+    [
+        ("BEGIN READ WRITE; INSERT INTO log VALUES (1); COMMIT", "not one statement"),
+        ("SET work_mem = '9MB'; INSERT INTO log VALUES (1)", "not one statement"),
+        (" ; -- nothing", "not one statement"),
+        ("BEGIN READ WRITE", "starts with 'BEGIN'"),
+        ("COMMIT", "starts with 'COMMIT'"),
+        ("DO $$BEGIN INSERT INTO log VALUES (1); END$$", "starts with 'DO'"),
+        ("CALL noting()", "starts with 'CALL'"),
+        ("INSERT INTO log VALUES (1)", "starts with 'INSERT'"),
+        ("WITH x AS (INSERT INTO log VALUES (1) RETURNING 1) TABLE x", "starts with 'WITH'"),
+        ("SET default_transaction_read_only = off", "writable"),
+        ('SET SESSION "default_transaction_read_only" TO off', "writable"),
+        ("RESET default_transaction_read_only", "writable"),
+        ("SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE", "writable"),
+        ("SET TRANSACTION READ WRITE", "writable"),
+        ("SET transaction_read_only = off", "writable"),
+        ("SELECT set_config('default_transaction_read_only', 'off', false)", "writable"),
+        ('SET U&"default_transaction_read\\005Fonly" = off', "escapes"),
+        ("SET LOCAL work_mem = '9MB'", "SET LOCAL"),
+        ("RESET ALL", "all settings"),
+        ("SET session_replication_role = replica", "session_replication_role"),
+        ("SET TIME ZONE 'Asia/Tokyo'", "TimeZone"),
+        ("SELECT set_config('datestyle', 'German', false)", "DateStyle"),
+        ("SET application_name = 'x'", "application_name"),
+    ],
+)
+def test_an_init_statement_may_not_write_or_take_a_setting_away(
+    database: str, admin: psycopg.Connection, statement: str, found: str
+) -> None:
+    admin.execute("CREATE TABLE log (i int)")
+    admin.execute("CREATE PROCEDURE noting() BEGIN ATOMIC INSERT INTO log VALUES (1); END")
+    with pytest.raises(ConfigurationError, match=found):
+        connect(database, init_statement=statement)
+    assert admin.execute("SELECT count(*) FROM log").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("call", ["noting()", "set_config('transaction_read_only', 'off', true), noting()"])
+def test_a_function_that_the_init_statement_calls_cannot_write(
+    database: str, admin: psycopg.Connection, call: str
+) -> None:
+    admin.execute("CREATE TABLE log (i int)")
+    admin.execute("CREATE FUNCTION noting() RETURNS void LANGUAGE sql AS 'INSERT INTO log VALUES (1)'")
+    with pytest.raises(SourceRefusedError):
+        connect(database, init_statement=f"SELECT {call}")
+    assert admin.execute("SELECT count(*) FROM log").fetchone() == (0,)
 
 
 def test_a_statement_that_takes_too_long_ends(database: str) -> None:
