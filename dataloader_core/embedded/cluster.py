@@ -178,11 +178,18 @@ class Cluster:
             if said is None:
                 return
             self.stop()
-            # Processes of a server that was killed hold its shared memory, or its pid file, for a moment.
-            held = "shared memory block" in said or ("postmaster.pid" in said and clear_stale_pid_file(self.data))
-            if not held or time.monotonic() > deadline:
+            if not self._is_held(said) or time.monotonic() > deadline:
                 raise ControlUnavailableError(f"The embedded PostgreSQL in {self.data} did not start: {said}")
             time.sleep(0.2)
+
+    def _is_held(self, said: str) -> bool:
+        """Whether it is what processes of a killed server hold for a moment: shared memory, pid file, socket."""
+        if "shared memory block" in said:
+            return True
+        lock = self.socket / f".s.PGSQL.{self.port}.lock"
+        return ("postmaster.pid" in said and clear_stale_pid_file(self.data / "postmaster.pid", self.data)) or (
+            f'"{lock}" already exists' in said and clear_stale_pid_file(lock, self.data)
+        )
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """Stop the server: SIGINT ends sessions and writes a checkpoint, SIGQUIT stops as a crash would."""

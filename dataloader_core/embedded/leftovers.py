@@ -44,18 +44,26 @@ def _serves(pid: int, data: Path) -> bool:
     return "postgres" in command and str(data) in command
 
 
-def clear_stale_pid_file(data: Path) -> bool:
+def clear_stale_pid_file(pid_file: Path, data: Path) -> bool:
     """Remove a pid file whose process number now belongs to something else, as happens after a container's restart.
 
     PostgreSQL then refuses to start, for it cannot tell. The file also guards the data against processes that
     outlive a killed server; while any of these is left, the file stays.
 
+    Args:
+        pid_file: That of the data directory, or the lock of the socket, which may be another server's: its second
+            line is the data directory it belongs to.
+        data: The data directory.
+
     Returns:
         Whether another attempt to start makes sense.
     """
-    pid_file = data / "postmaster.pid"
+    if not pid_file.exists():
+        return True
     lines = lines_of(pid_file)
-    if sys.platform != "linux" or not lines or not lines[0].isdecimal() or _serves(int(lines[0]), data):
+    if sys.platform != "linux" or not lines or not lines[0].strip().isdecimal() or _serves(int(lines[0]), data):
+        return False
+    if pid_file.parent != data and lines[1:2] != [str(data)]:
         return False
     if not _works_in(data):
         pid_file.unlink(missing_ok=True)

@@ -16,6 +16,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from psycopg.conninfo import make_conninfo
+from psycopg.pq import PGconn, Ping
+
 from dataloader_core.embedded.cluster import programs
 from dataloader_core.embedded.folder import CONTROL, EmbeddedFolder, find_folder, unwritable
 from dataloader_core.embedded.locks import EXCLUSIVE, SHARED, FileLock, is_held
@@ -176,7 +179,20 @@ def _use(folder: EmbeddedFolder) -> str:
                 user.ensure()
         except PermissionError as e:
             raise unwritable(folder.home, e) from e
-    return folder.cluster().url(folder.name)
+    url = folder.cluster().url(folder.name)
+    _wait_for_answer(url)
+    return url
+
+
+def _wait_for_answer(url: str) -> None:
+    """Wait while a server that was killed is started again and recovers: its keeper lives, so it is on its way.
+
+    Any answer other than "not yet" is left to whoever connects.
+    """
+    target = make_conninfo(url, connect_timeout=5).encode()
+    deadline = time.monotonic() + READY_SECONDS
+    while PGconn.ping(target) in (Ping.REJECT, Ping.NO_RESPONSE):
+        _not_beyond(deadline)
 
 
 def _start_keeper(folder: EmbeddedFolder) -> bool:

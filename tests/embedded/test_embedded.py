@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -26,7 +26,9 @@ from dataloader_core.embedded import (
     lower,
     stop,
 )
+from dataloader_core.embedded.cluster import PORT
 from dataloader_core.embedded.keeper import LINGER_SECONDS
+from dataloader_core.embedded.leftovers import clear_stale_pid_file
 from dataloader_core.embedded.locks import EXCLUSIVE, FileLock, is_held
 from dataloader_core.errors import ConfigurationError
 from dataloader_core.settings import Settings
@@ -111,6 +113,22 @@ def answers(url: str) -> bool:
             return True
     except psycopg.OperationalError:
         return False
+
+
+@contextmanager
+def given_to_another(lock: Path, data: Path, uid: int, gid: int) -> Iterator[None]:
+    """As after a container's restart: the file's process number is that of something else, which lives on."""
+    who = (str(uid), str(gid), str(os.getpid()), "0")
+    other = subprocess.Popen([sys.executable, "-P", lower.__file__, *who, "/bin/sleep", "60"])
+    until(lambda: b"sleep" in Path(f"/proc/{other.pid}/cmdline").read_bytes()[:12])
+    try:
+        lock.write_text(f"{other.pid}\n{data}\n1700000000\n5432\n\n\n0 0\nready\n")
+        shutil.chown(lock, uid)
+        yield
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
 
 
 def test_it_is_found_from_a_folder_below(project: Path) -> None:
@@ -204,6 +222,38 @@ def test_a_killed_server_is_started_again(project: Path) -> None:
     until(lambda: answers(url) and postmaster_pid(project) != server)
 
 
+def test_the_first_command_after_a_servers_kill_waits_for_the_next_server(project: Path) -> None:
+    url = init_embedded(project)
+    with psycopg.connect(url) as connection:
+        connection.execute("CREATE TABLE filled AS SELECT generate_series(1, 300000) AS n")
+    for _ in range(3):
+        kill(postmaster_pid(project))
+        command = user(project)
+        assert answer(command)
+        end(command)
+
+
+def test_a_socket_lock_whose_number_was_given_to_another_process_is_no_obstacle(project: Path) -> None:
+    url = init_embedded(project)
+    assert stop(project)
+    folder = EmbeddedFolder(project.resolve())
+    data, socket = folder.home / "data", folder.cluster().socket
+    owner = data.stat()
+    with given_to_another(socket / f".s.PGSQL.{PORT}.lock", data, owner.st_uid, owner.st_gid):
+        assert init_embedded(project) == url
+        assert answers(url)
+
+
+def test_another_servers_socket_lock_stays(project: Path) -> None:
+    init_embedded(project)
+    assert stop(project)
+    data = EmbeddedFolder(project.resolve()).home / "data"
+    lock = project / "lock"
+    lock.write_text(f"{os.getpid()}\n/of/another\n")
+    assert not clear_stale_pid_file(lock, data)
+    assert lock.exists()
+
+
 def test_keeper_and_server_killed_together_leave_no_damage(project: Path) -> None:
     url = init_embedded(project)
     keeper, server = keeper_pid(project), postmaster_pid(project)
@@ -267,17 +317,8 @@ def test_a_pid_file_whose_number_was_given_to_another_process_is_no_obstacle(pro
     assert stop(project)
     data = EmbeddedFolder(project.resolve()).home / "data"
     owner = data.stat()
-    who = (str(owner.st_uid), str(owner.st_gid), str(os.getpid()), "0")
-    other = subprocess.Popen([sys.executable, "-P", lower.__file__, *who, "/bin/sleep", "60"])
-    until(lambda: b"sleep" in Path(f"/proc/{other.pid}/cmdline").read_bytes()[:12])
-    try:
-        (data / "postmaster.pid").write_text(f"{other.pid}\n{data}\n1700000000\n5432\n\n\n0 0\nready\n")
-        shutil.chown(data / "postmaster.pid", owner.st_uid)
+    with given_to_another(data / "postmaster.pid", data, owner.st_uid, owner.st_gid):
         assert answers(init_embedded(project))
-        assert other.poll() is None
-    finally:
-        other.kill()
-        other.wait()
 
 
 def test_a_starter_killed_on_the_way_does_not_block_the_next(project: Path) -> None:
