@@ -60,6 +60,8 @@ def test_a_source_is_stored_with_names_of_secrets_only(deployment: Deployment) -
 
 def test_a_password_that_somebody_wrote_into_a_row_is_not_shown(deployment: Deployment) -> None:
     literals = {"sslpassphrase": {"value": "hunter2"}, "host": {"value": "postgresql://me:hunter2@db1/x"}}
+    # As one that is older than the rule, or whose looks the rule does not know.
+    deployment.sql("ALTER TABLE control.table_control_dbconfig DISABLE TRIGGER a10_source")
     deployment.sql("UPDATE control.table_control_dbconfig SET db_config_value = %s::jsonb", json.dumps(literals))
     shown = deployment.ok("source", "list") + json.dumps(deployment.json("source", "list"))
     shown += deployment.run("source", "test", "crm").output
