@@ -27,8 +27,10 @@ def next_time(cron: str, time_zone: str, after: datetime) -> datetime:
                 f"load_cron {cron!r} has {len(fields)} fields.", cure="Write five: minute hour day month weekday."
             )
         times = croniter(cron, after.astimezone(zone))
+        # Expanded: 0-23 and */1 are every hour as well.
+        every_hour = times.expanded[1] == ["*"]
         due: datetime = times.get_next(datetime)
-        while fields[1] != "*" and _is_second_of_two(due, zone):
+        while not every_hour and _is_second_of_two(due, zone):
             due = times.get_next(datetime)
     except (CroniterError, ValueError, OverflowError) as error:
         raise ConfigurationError(

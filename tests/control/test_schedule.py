@@ -41,9 +41,19 @@ def test_every_quarter_of_an_hour_knows_no_clock_change() -> None:
         assert len(_times("*/15 * * * *", start, end)) == 40
 
 
+@pytest.mark.parametrize("cron", ["30 * * * *", "30 */1 * * *", "30 0-23 * * *", "30 0-11,12-23 * * *"])
+def test_every_hour_is_every_hour_however_it_is_written(cron: str) -> None:
+    assert _times(cron, "2026-10-24T23:00", "2026-10-25T03:00") == ["24 23:30", "25 00:30", "25 01:30", "25 02:30"]
+
+
 def test_several_named_hours_are_neither_left_out_nor_doubled() -> None:
     assert _times("30 1,2,3 * * *", "2026-03-28T12:00", "2026-03-29T12:00") == ["29 00:30", "29 01:00", "29 01:30"]
     assert _times("30 1,2,3 * * *", "2026-10-24T12:00", "2026-10-25T12:00") == ["24 23:30", "25 00:30", "25 02:30"]
+
+
+def test_a_day_that_a_zone_leaves_out_is_made_up_for_and_never_gone_back_over() -> None:
+    # Samoa went from the 29th of December 2011 to the 31st; the second is of the year after.
+    assert _times("0 0 30 12 *", "2011-12-01T00:00", "2013-01-01T00:00", "Pacific/Apia") == ["30 10:00", "29 10:00"]
 
 
 @pytest.mark.parametrize("cron", ["", "* * * *", "* * * * * *", "60 * * * *", "0 0 31 2 *", "@sometimes"])
