@@ -133,4 +133,26 @@ CREATE OR REPLACE VIEW control.table_control_history_vw AS
     LEFT JOIN LATERAL unnest(h.changed_fields) AS f (field) ON true;
 COMMENT ON VIEW control.table_control_history_vw IS 'The audit trail, a row for each field that changed.';
 
+COMMENT ON COLUMN control.table_control_history_vw.field IS 'UPDATE: the column that changed; else NULL.';
+COMMENT ON COLUMN control.table_control_history_vw.old_value IS 'Its value before.';
+COMMENT ON COLUMN control.table_control_history_vw.new_value IS 'Its value since.';
+
+DO $$
+DECLARE
+    col record;
+BEGIN
+    -- What a view passes on means there what it means in its table.
+    FOR col IN
+        SELECT v.attrelid::regclass AS view_name, v.attname, col_description(t.attrelid, t.attnum) AS meaning
+        FROM (VALUES ('control.dataloader_control_vw'::regclass, 'control.table_control'::regclass),
+                     ('control.dataloader_control_vw', 'control.table_control_dbconfig'),
+                     ('control.table_control_history_vw', 'control.table_control_history')) pair (view_id, table_id)
+        JOIN pg_attribute v ON v.attrelid = pair.view_id AND v.attnum > 0
+        JOIN pg_attribute t ON t.attrelid = pair.table_id AND t.attnum > 0 AND t.attname = v.attname
+        WHERE pair.table_id <> 'control.table_control_dbconfig'::regclass OR v.attname IN ('db_type', 'max_concurrent_loads')
+    LOOP
+        EXECUTE format('COMMENT ON COLUMN %s.%I IS %L', col.view_name, col.attname, col.meaning);
+    END LOOP;
+END $$;
+
 INSERT INTO control.schema_version (number, name) VALUES (5, '005_audit_and_views') ON CONFLICT DO NOTHING;

@@ -32,9 +32,11 @@ _CONNECTION_DEFAULTS: Final[dict[str, Any]] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
 }
-# A holder of locks that was paused must not stop every claimer: the server ends its transaction.
+# How values are written on the wire is no matter of the caller's PGDATESTYLE or the role's settings. A holder of locks
+# that was paused must not stop every claimer: the server ends its transaction.
 _SESSION: Final = (
-    "SET TIME ZONE 'UTC'; SET lock_timeout = '10s'; SET statement_timeout = '60s';"
+    "SET TIME ZONE 'UTC'; SET DateStyle = 'ISO, MDY'; SET IntervalStyle = 'postgres';"
+    " SET lock_timeout = '10s'; SET statement_timeout = '60s';"
     " SET idle_in_transaction_session_timeout = '60s'"
 )
 _CURE_UNAVAILABLE: Final = "Check that it runs and can be reached; what was under way is tried again."
@@ -56,7 +58,7 @@ class Pool:
                 cure="Write it like postgresql://user@host:5432/database.",
             ) from None
         defaults = {k: v for k, v in _CONNECTION_DEFAULTS.items() if k not in given}
-        self.conninfo = make_conninfo(url, **defaults, application_name=application_name)
+        self.conninfo = make_conninfo(url, **defaults, client_encoding="UTF8", application_name=application_name)
         self.where = f"{given.get('dbname', '')} at {given.get('host', 'the default host')}"
         self._size = size
         self._lock = threading.Lock()

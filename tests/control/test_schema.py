@@ -114,7 +114,7 @@ def test_a_file_that_was_changed_after_it_was_applied_is_refused(dsn: str, sql: 
 def test_everything_is_commented(sql: Sql) -> None:
     bare = sql(
         "SELECT c.relname || coalesce('.' || a.attname, '') AS name FROM pg_class c"
-        " LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND c.relkind = 'r'"
+        " LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
         " WHERE c.relnamespace = 'control'::regnamespace AND c.relkind IN ('r', 'v')"
         " AND (col_description(c.oid, a.attnum) IS NULL AND a.attnum IS NOT NULL"
         "      OR obj_description(c.oid, 'pg_class') IS NULL)"
@@ -281,6 +281,37 @@ def test_a_url_of_nonsense_is_refused_without_repeating_it() -> None:
     with pytest.raises(ConfigurationError, match="cannot be understood") as refused:
         ControlDatabase("postgresql://u:hidden@h:port:x/db?what")
     assert "hidden" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PGDATESTYLE", "German"),
+        ("PGTZ", "Asia/Tokyo"),
+        ("PGCLIENTENCODING", "SQL_ASCII"),
+        ("PGCLIENTENCODING", "LATIN1"),
+    ],
+)
+def test_the_callers_own_libpq_variables_change_nothing(
+    control: ControlDatabase, add: Add, dsn: str, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    add("Łódź", destination_table_name="lodz")
+    [key] = control.rows()
+    expected = row_of(control, key)
+    monkeypatch.setenv(variable, value)
+    with ControlDatabase(dsn) as other:
+        assert row_of(other, key) == expected
+        [[claim]] = other.tick(this_process("worker")).batches
+        assert claim.control_key == key
+
+
+def test_the_roles_own_settings_change_nothing(control: ControlDatabase, add: Add, dsn: str, sql: Sql) -> None:
+    key = add()
+    expected = row_of(control, key)
+    sql(f"ALTER DATABASE {_database(control)} SET DateStyle = 'German'")
+    sql(f"ALTER DATABASE {_database(control)} SET IntervalStyle = 'iso_8601'")
+    with ControlDatabase(dsn) as other:
+        assert row_of(other, key) == expected
 
 
 def test_connections_heal_when_the_server_cuts_them(control: ControlDatabase, sql: Sql) -> None:
