@@ -46,21 +46,44 @@ _TRANSIENT: Final = ("55006", "55P03", "25P03", "25P04")
 """Object in use, lock not available, and the server's own limits of a transaction's length."""
 
 
-def translate(error: psycopg.Error) -> DataLoaderError:
-    """The error of ours that says what happened, with the server's first line and without a row's values."""
-    text, state = first_line(error), error.sqlstate or ""
+_OF_SERVER: Final = (*_TRANSIENT_CLASSES, "25", "28", "3D", "55")
+"""Classes in which the server speaks of itself and its objects. Class 25 is the state of a transaction, 55 of an
+object."""
+_OF_VALUES: Final = ("22", "23", "P0", "HV")
+"""Classes of data, constraints, RAISE and foreign data."""
+_DATA_CURE: Final = (
+    "Correct the rows at the source, or the `query`, `filter` or view that reads them. "
+    "A load keeps the server's own words in its history, and nowhere else."
+)
+
+
+def translate(error: psycopg.Error, *, of_rows: bool = True) -> DataLoaderError:
+    """The error of ours that says what happened, without a row's values.
+
+    Args:
+        of_rows: Rows may have been read, so the server's words may quote them.
+    """
+    state, line = error.sqlstate or "", first_line(error)
+    tells = not of_rows or _tells_no_value(error)
+    text = line if tells else _condition(error)
+    samples = () if tells else (line,)
     if state in _NO_TEXT:
         return UnrepresentableValueError(
-            f"A column holds bytes that are no text in the database's encoding: {text}",
+            f"A column holds bytes that are no text in the database's encoding: {text}.",
             cure="Correct the rows at the source, or leave the column out with `columns`.",
+            samples=samples,
         )
-    if state == "57014" and "statement timeout" in text:
-        return SourceUnavailableError(f"The source ended the statement: {text}.", cure="Raise the statement time-out.")
+    if state == "57014" and "statement timeout" in line:
+        return SourceUnavailableError(
+            "The source ended the statement: canceling statement due to statement timeout.",
+            cure="Raise the statement time-out.",
+        )
     if state[:2] in _TRANSIENT_CLASSES or state in _TRANSIENT:
-        return SourceUnavailableError(f"The source could not go on: {text}.", cure="Try again later.")
+        return SourceUnavailableError(f"The source could not go on: {text}.", cure="Try again later.", samples=samples)
     if not state and isinstance(error, psycopg.OperationalError):
         return SourceUnavailableError(f"The connection to the source was lost: {text}.", cure="Try again later.")
-    return SourceRefusedError(f"The source refused: {text}.", cure=_REFUSED.get(state))
+    cure = _REFUSED.get(state) or (None if tells else _DATA_CURE)
+    return SourceRefusedError(f"The source refused: {text}.", cure=cure, samples=samples)
 
 
 def connect_error(error: psycopg.Error, where: str) -> SourceError:
@@ -82,16 +105,33 @@ def pooled(where: str, found: str) -> SourceRefusedError:
 
 
 def first_line(error: psycopg.Error) -> str:
-    """What the server said, without DETAIL (which quotes rows) and without the statement.
+    """What the server said, without DETAIL and without the statement. It may quote a row's value.
 
     A failed connection lists every address that it tried, some with a hint below; the last one counts.
     """
     lines = [line.strip() for line in (error.diag.message_primary or str(error)).splitlines() if line.strip()]
     attempts = [] if error.sqlstate else [line for line in lines if "failed: " in line]
     line = attempts[-1] if attempts else lines[0] if lines else ""
-    return _without_values(line.removeprefix("connection failed: ")).rstrip(".") or type(error).__name__
+    return line.removeprefix("connection failed: ").rstrip(".") or type(error).__name__
 
 
-def _without_values(line: str) -> str:
-    """Messages such as ``invalid input syntax for type integer: "4711"`` quote a row's value behind the colon."""
-    return re.sub(r"((?:invalid|malformed|out of range)[^:]*): .*", r"\1", line)
+def _tells_no_value(error: psycopg.Error) -> bool:
+    """Whether the server's words are about its objects or our SQL, which its code and their place decide.
+
+    The words themselves do not: they come in many languages and quote a value anywhere. An error with a context came
+    out of a function, whose author may write any words under any code.
+    """
+    state, diag = error.sqlstate, error.diag
+    if not state:
+        return isinstance(error, psycopg.OperationalError)
+    if diag.context or state[:2] in _OF_VALUES:
+        return False
+    # A place in the statement is known while it is parsed, before any row is read.
+    return state[:2] in _OF_SERVER or state == "42501" or diag.statement_position is not None
+
+
+def _condition(error: psycopg.Error) -> str:
+    """The condition's name of the manual's Appendix A, such as ``invalid text representation (SQLSTATE 22P02)``."""
+    words = re.findall(r"[A-Z]+(?=[A-Z][a-z]|$)|[A-Z]?[a-z]+|\d+", type(error).__name__)
+    name = " ".join(words).lower()
+    return f"{name} (SQLSTATE {error.sqlstate})" if error.sqlstate else name

@@ -50,6 +50,11 @@ def init_text(statement: str) -> str:
     return statement[: ends[0]] if ends else statement
 
 
+def asks(statement: str) -> bool:
+    """It is a SELECT, so it may come upon rows."""
+    return lex(statement, _WHAT)[0].text.lower() == "select"
+
+
 def run_init(connection: psycopg.Connection[tuple[Any, ...]], statement: str) -> None:
     """Run it, and see that the session kept its settings.
 

@@ -19,7 +19,7 @@ from dataloader_sources.postgresql import catalog
 from dataloader_sources.postgresql.connection import PostgresConnection, session_statements
 from dataloader_sources.postgresql.errors import connect_error, translate
 from dataloader_sources.postgresql.guards import within_type
-from dataloader_sources.postgresql.init import init_text, run_init
+from dataloader_sources.postgresql.init import asks, init_text, run_init
 from dataloader_sources.postgresql.looks import LookStore, NotedLooks, process_looks
 from dataloader_sources.postgresql.pooler import refuse_broken_pools
 
@@ -201,13 +201,14 @@ class PostgresSession(SourceSession):
         Raises:
             ConfigurationError: the session-init statement is refused, or changes what a session must keep.
         """
+        init = self.options.init_statement
         try:
             for statement in session_statements():
                 connection.execute(statement.encode())
-            if self.options.init_statement:
-                run_init(connection, self.options.init_statement)
+            if init:
+                run_init(connection, init)
         except psycopg.Error as error:
-            raise translate(error) from None
+            raise translate(error, of_rows=bool(init and asks(init))) from None
 
     def _prepare(self) -> None:
         refuse_broken_pools(self)
