@@ -59,7 +59,7 @@ def test_a_function_that_writes_is_stopped_by_the_read_only_transaction(deployme
     )
     orders = Table(deployment, "orders", load_strategy="full")
     deployment.sql("UPDATE control.table_control SET source_table_name = NULL, query = 'SELECT sneaky() AS n'")
-    orders.refused("read-only")
+    orders.refused("read only")
     assert deployment.source_sql("SELECT count(*) FROM orders") == [(100,)]
 
 
