@@ -129,6 +129,7 @@ class Bench:
         return self.job("delta_merge", str(copy), str(changes))
 
     def append(self) -> None:
+        self.here.add_changing_tables()
         key = self.here.configure("appended", load_strategy="append_only", incremental_column="seq")
         full = self._full_again(key)
         fixed = self._fixed()

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,7 @@ class World:
             source.execute("VACUUM ANALYZE")
         shutil.rmtree(tables)
 
+    @cache  # noqa: B019  # once in a world, which lives as long as the run
     def add_changing_tables(self) -> None:
         with psycopg.connect(self.source_dsn, autocommit=True) as source:
             source.execute(STAMP)
