@@ -1,4 +1,4 @@
-"""plan, load, run, status, history, why, reset, cancel, adopt: against a real source, control database and lake."""
+"""plan, load, run, status, why and the rest, with real parts. Long: each command has its good and its bad case."""
 
 from __future__ import annotations
 

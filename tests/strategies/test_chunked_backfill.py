@@ -1,3 +1,5 @@
+"""Plans of backfills. Long: chunk columns, limits, watermarks and resumes each have their corner cases."""
+
 from __future__ import annotations
 
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The cap under real concurrent transactions: nothing may appear below it once it was given."""
+"""The cap under real concurrent transactions. Long: one case for each way in which a row can come late."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One moment for everything that is asked, and what happens when the source does not hold still."""
+"""One moment for all that is asked of a source. Long: one case for each way in which it does not hold still."""
 
 from __future__ import annotations
 
