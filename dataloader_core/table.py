@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from uuid import UUID
 
+from dataloader_core.names import match_name
 from dataloader_core.plan import Backfill, Column, Relation
 
 
@@ -97,9 +98,8 @@ class SourceTable:
         Raises:
             UnknownNameError: no such column, or several in other cases.
         """
-        from dataloader_core.names import match_name
-
-        return next(c for c in self.columns if c.name == match_name("column", name, [c.name for c in self.columns]))
+        by_name = {column.name: column for column in self.columns}
+        return by_name[match_name("column", name, by_name)]
 
 
 @dataclass(frozen=True)

@@ -107,8 +107,9 @@ def load(app: App, order: Mapping[str, Any], reporter: Reporter, cancellation: C
     claims = _claims(app, order, reporter)
     if not claims:
         return ()
+    # The run's own source, whichever rows were pointed elsewhere while it waited: those fail alone.
     loader = DataLoader(
-        claims[0].source,
+        app.control.source(order["db_config_key"]),
         app.control,
         app.registry,
         app.settings,

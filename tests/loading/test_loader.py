@@ -11,7 +11,10 @@ from deltalake import DeltaTable
 from dataloader_core import failpoints
 from dataloader_core.control.records import Outcome
 
-TEN = "CREATE TABLE {0} (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, note text); INSERT INTO {0} (note) SELECT 'x' FROM generate_series(1, 10)"  # noqa: E501
+TEN = """
+CREATE TABLE {0} (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, note text);
+INSERT INTO {0} (note) SELECT 'x' FROM generate_series(1, 10)
+"""
 BACKFILL = {"primary_key_cols": ["id"], "incremental_column": "id"}
 AT_END = {"strategy_options": {"chunk_rows": 4, "publish": "at_end"}}
 
