@@ -8,14 +8,14 @@ takes which. It writes nothing at the source, ever.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from dataloader_core.plan import Bounds, Cap, Column, Condition, Read, Relation
 from dataloader_core.table import SourceTable
@@ -155,6 +155,46 @@ class ParquetOptions:
     compression: str = "snappy"
 
 
+@dataclass(frozen=True, slots=True)
+class JdbcRead:
+    """A read as Spark carries it out by JDBC: every SELECT becomes one partition of one snapshot.
+
+    Attributes:
+        url: Without user and password.
+        driver: The driver's class.
+        packages: Maven coordinates of the driver, for those who must fetch it.
+        selects: Whole SELECTs with target names, one partition each; together they are the read, without overlap.
+        as_text: Target names that arrive as text, because JDBC would damage the value, and that the engine casts
+            to the column's type. Dates and timestamps in ISO form, UTC for ``timestamp``.
+        session_init: Run by the driver when a partition's connection opens; puts it into the snapshot.
+        properties: Connection properties, secrets among them.
+    """
+
+    url: str
+    driver: str
+    packages: tuple[str, ...]
+    selects: tuple[str, ...]
+    as_text: frozenset[str] = frozenset()
+    session_init: str | None = None
+    properties: Mapping[str, str | SecretStr] = field(default_factory=dict)
+
+
+class ArrowPart(ABC):
+    """One part of a read, to be carried out in another process: Spark pickles it and reads it on an executor.
+
+    It opens a connection of its own and joins the snapshot, which stays open until every part was read.
+    """
+
+    @abstractmethod
+    def read(self) -> Iterator[pa.RecordBatch]:
+        """Batches with target names and exactly the projected types. May be called again (a task that is retried).
+
+        Raises:
+            SourceUnavailableError: the source or the snapshot went away; never a short result.
+            SourceRefusedError, UnrepresentableValueError: as ``SourceSnapshot.write_parquet``.
+        """
+
+
 Progress = Callable[[int, int], None]
 """Called now and then with rows and bytes so far. It may raise ``LoadCancelledError`` to stop the read."""
 
@@ -181,6 +221,17 @@ class SourceSnapshot(ABC):
     @abstractmethod
     def read_arrow(self, read: Read) -> pa.RecordBatchReader:
         """The rows as record batches with target names and exactly the projected types. Raises as above."""
+
+    def arrow_parts(self, read: Read, parts: int) -> Sequence[ArrowPart]:
+        """The read in at most ``parts`` pieces that other processes can carry out. At least one, also for no rows.
+
+        For sources whose way ``arrow`` says ``{"parts": True}`` among its options.
+        """
+        raise NotImplementedError(f"{type(self).__name__} offers no parts of a read.")
+
+    def jdbc(self, read: Read, parts: int) -> JdbcRead:
+        """The read by JDBC, in at most ``parts`` partitions. For sources that offer the way ``jdbc``."""
+        raise NotImplementedError(f"{type(self).__name__} offers no JDBC.")
 
     @abstractmethod
     def unrepresentable(self, read: Read, stats: Mapping[str, ColumnStats] | None) -> Sequence[Unrepresentable]:
