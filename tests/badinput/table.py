@@ -11,8 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from deltalake import DeltaTable
-
+from tests.support.delta import read_delta
 from tests.support.deployment import Deployment
 
 PASSWORD = "correct horse"
@@ -54,7 +53,7 @@ class Table:
         A table that is not there holds no row: a first load makes it before it plans.
         """
         there = (self.path / "_delta_log").exists() and any((self.path / "_delta_log").iterdir())
-        rows = sorted(map(repr, DeltaTable(self.path).to_pyarrow_table().to_pylist())) if there else []
+        rows = sorted(map(repr, read_delta(self.path).to_pylist())) if there else []
         row = self.deployment.sql(
             "SELECT load_strategy, incremental_value, load_full FROM control.table_control WHERE control_key = %s",
             self.key,

@@ -7,9 +7,9 @@ import signal
 from datetime import timedelta
 
 from dagster import AssetKey, DagsterRunStatus
-from deltalake import DeltaTable
 
 from tests.dagster.deployment import KEY, Deployment, load_processes, until
+from tests.support.delta import read_delta
 
 
 def test_a_due_table_is_claimed_loaded_and_shown(deployment: Deployment) -> None:
@@ -19,7 +19,7 @@ def test_a_due_table_is_claimed_loaded_and_shown(deployment: Deployment) -> None
     run = deployment.execute(request)
     assert run.status is DagsterRunStatus.SUCCESS
     assert deployment.status(key).last_status == "Succeeded"
-    table = DeltaTable(deployment.lake / "bronze" / "test" / "orders").to_pyarrow_table()
+    table = read_delta(deployment.lake / "bronze" / "test" / "orders")
     assert sorted(table.column("id").to_pylist()) == [1, 2, 3, 4, 5]
     shown = deployment.materialized("bronze", "test", "orders")
     assert shown["rows"] == 5
@@ -126,7 +126,7 @@ def test_after_a_failure_the_next_claim_loads_the_table(deployment: Deployment) 
     [again] = deployment.tick()
     assert again.run_key != request.run_key
     assert deployment.execute(again).status is DagsterRunStatus.SUCCESS
-    assert DeltaTable(deployment.lake / "bronze" / "test" / "stuck").to_pyarrow_table().num_rows == 3
+    assert read_delta(deployment.lake / "bronze" / "test" / "stuck").num_rows == 3
 
 
 def test_running_a_finished_run_again_loads_nothing_and_says_why(deployment: Deployment) -> None:

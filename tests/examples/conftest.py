@@ -16,6 +16,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.support.delta import read_delta
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "snapshot_append_plugin"
 
 SOURCE_SQL = """
@@ -85,11 +87,7 @@ class Outsider:
         return self.run("apply", str(file))
 
     def rows(self, table: str) -> list[dict[str, Any]]:
-        from deltalake import DeltaTable
-
-        rows: list[dict[str, Any]] = (
-            DeltaTable(str(self.folder / "lake" / "bronze" / "crm" / table)).to_pyarrow_table().to_pylist()
-        )
+        rows: list[dict[str, Any]] = read_delta(self.folder / "lake" / "bronze" / "crm" / table).to_pylist()
         return rows
 
 

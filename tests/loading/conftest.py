@@ -17,6 +17,7 @@ from dataloader_core.loading.loader import DataLoader
 from dataloader_core.plugins.manager import default_registry
 from dataloader_core.settings import Settings, read_settings
 from dataloader_core.table import SourceConfig
+from tests.support.delta import read_delta
 
 
 class Deployment:
@@ -92,9 +93,7 @@ class Deployment:
         return self.lake / "bronze" / "crm" / name
 
     def rows(self, name: str) -> list[dict[str, Any]]:
-        from deltalake import DeltaTable
-
-        rows: list[dict[str, Any]] = DeltaTable(self.path(name)).to_pyarrow_table().to_pylist()
+        rows: list[dict[str, Any]] = read_delta(self.path(name)).to_pylist()
         return rows
 
 

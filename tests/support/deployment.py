@@ -14,6 +14,7 @@ import psycopg
 from typer.testing import CliRunner, Result
 
 from dataloader_core.cli.main import app
+from tests.support.delta import read_delta
 
 SOURCE_SQL = """
 CREATE TABLE orders (
@@ -106,11 +107,7 @@ class Deployment:
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         """The rows of a table of the lake."""
-        from deltalake import DeltaTable
-
-        rows: list[dict[str, Any]] = (
-            DeltaTable(str(self.folder / "lake" / "bronze" / "crm" / table)).to_pyarrow_table().to_pylist()
-        )
+        rows: list[dict[str, Any]] = read_delta(self.folder / "lake" / "bronze" / "crm" / table).to_pylist()
         return rows
 
 
