@@ -1,4 +1,4 @@
-"""What ``make test`` runs: the checks, the tests, the chaos trials; at its end it says what it skipped and why."""
+"""What ``make test`` runs: the checks, the tests, the chaos trials beside Spark; then it says what it skipped and why."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 BIN = Path(sys.executable).parent
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
+NO_TESTS = 5
+"""Pytest's exit status where nothing was collected."""
 KILLS = os.environ.get("KILLS", "200" if IN_CI else "60")
 
 CHECKS = (
@@ -26,12 +29,21 @@ CHECKS = (
 def main() -> int:
     results: list[tuple[str, bool, float]] = []
     with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "tests.xml"
-        tests = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", f"--junitxml={report}"]
+        reports = [Path(folder) / "tests.xml", Path(folder) / "spark.xml"]
+        pytest = [sys.executable, "-m", "pytest", "-q", *sys.argv[1:]]
+        tests = [*pytest, "-m", "not spark", "-n", "2", "--dist", "loadfile", f"--junitxml={reports[0]}"]
+        # One Spark session for all that need one, so one process.
+        spark = [*pytest, "-m", "spark", "-p", "no:xdist", f"--junitxml={reports[1]}"]
         chaos = [sys.executable, "-m", "tests.chaos", "--kills", KILLS]
-        for name, command in (*CHECKS, ("tests", [*tests, *sys.argv[1:]]), ("chaos", chaos)):
+        for name, command in (*CHECKS, ("tests", tests)):
             results.append(_run(name, command))
-        counts, skipped = _read(report)
+        with ThreadPoolExecutor(1) as beside:
+            output = Path(folder) / "spark.txt"
+            ended = beside.submit(_run_aside, "spark", spark, output)
+            results.append(_run("chaos", chaos))
+            results.append(ended.result())
+        print("--- spark", output.read_text(), sep="\n", flush=True)
+        counts, skipped = _read(reports)
     _summary(results, counts, skipped)
     return 0 if all(ok for _, ok, _ in results) and counts["passed"] else 1
 
@@ -43,13 +55,20 @@ def _run(name: str, command: list[str]) -> tuple[str, bool, float]:
     return name, status == 0, time.monotonic() - began
 
 
-def _read(report: Path) -> tuple[Counter[str], Counter[str]]:
+def _run_aside(name: str, command: list[str], output: Path) -> tuple[str, bool, float]:
+    """Beside another one; what it prints is kept, so that the two do not mix."""
+    began = time.monotonic()
+    with output.open("w") as file:
+        status = subprocess.run(command, check=False, stdout=file, stderr=subprocess.STDOUT).returncode
+    # Named files may hold no such test.
+    return name, status == 0 or (status == NO_TESTS and bool(sys.argv[1:])), time.monotonic() - began
+
+
+def _read(reports: list[Path]) -> tuple[Counter[str], Counter[str]]:
     """Counts of outcomes, and why tests were skipped."""
     counts: Counter[str] = Counter()
     skipped: Counter[str] = Counter()
-    if not report.exists():
-        return counts, skipped
-    for case in ElementTree.parse(report).iter("testcase"):
+    for case in (case for r in reports if r.exists() for case in ElementTree.parse(r).iter("testcase")):
         skip = case.find("skipped")
         if skip is not None:
             counts["skipped"] += 1
