@@ -1,4 +1,4 @@
-"""What ``make test`` runs: the checks, the tests, the chaos trials beside Spark; then it says what it skipped and why."""
+"""What ``make test`` runs: the checks, the tests, the chaos trials beside Spark; then what was skipped and why."""
 
 from __future__ import annotations
 
