@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from dataloader_core.errors import DataLoaderError, UnrepresentableValueError
 from dataloader_core.plan import Column, Read
 from dataloader_core.types import ColumnType
-from dataloader_sources.postgresql.extension import quoted
 from dataloader_sources.postgresql.failures import Diagnosis, explain, guarded, type_changed
 
 if TYPE_CHECKING:
@@ -92,10 +91,10 @@ class ArrowStream:
     def _open(self) -> pa.RecordBatchReader:
         from adbc_driver_postgresql import StatementOptions, dbapi
 
-        self._connection = dbapi.connect(self._settings.conninfo, autocommit=True)
+        self._connection = dbapi.connect(self._settings.conninfo.get_secret_value(), autocommit=True)
         self._cursor = self._connection.cursor()
         self._run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        self._run(f"SET TRANSACTION SNAPSHOT '{quoted(self._settings.snapshot)}'")
+        self._run(self._settings.join)
         for statement in self._settings.setup:
             self._run(statement)
         hint = {StatementOptions.BATCH_SIZE_HINT_BYTES.value: _BATCH_BYTES}

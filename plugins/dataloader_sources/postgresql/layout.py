@@ -11,7 +11,7 @@ from dataloader_core.plan import Read, Relation
 from dataloader_core.values import WATERMARK_TYPES, Value
 from dataloader_sources.postgresql.dialect import Postgres
 from dataloader_sources.postgresql.probes import lowest_and_highest
-from dataloader_sources.postgresql.ranges import Heap, column_ranges, file_count, page_ranges
+from dataloader_sources.postgresql.ranges import Heap, Pages, Piece, Slice, column_ranges, file_count, page_ranges
 
 Ask = Callable[..., Sequence[Sequence[Any]]]
 """Runs SQL with parameters in the snapshot and gives its rows."""
@@ -33,10 +33,14 @@ ORDER BY c.oid <> to_regclass(%(name)s), c.oid
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The SELECTs that a read becomes, one for each file, and why."""
+    """The pieces that a read becomes, which together give every row exactly once, and why."""
 
-    selects: tuple[str, ...]
+    pieces: tuple[Piece, ...]
     reason: str
+
+    def selects(self, dialect: Postgres, read: Read) -> list[str]:
+        """A SELECT for each piece. ``read`` is the one that was laid out, or the same rows under other projections."""
+        return [piece.select(dialect, read) for piece in self.pieces]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +90,13 @@ def lay_out(
         threads: Connections that will read.
     """
     if read.row_limit is not None:
-        return Layout((dialect.render(read),), f"one connection, cut at {read.row_limit} rows")
+        return Layout((Slice(),), f"one connection, cut at {read.row_limit} rows")
     heaps, why = _heaps(parts, version)
     if heaps:
         return _by_pages(dialect, read, ask, heaps, files, threads)
-    if read.split is not None and (selects := _by_column(dialect, read, ask)):
-        return Layout(selects, f"{len(selects)} ranges of {read.split.column!r} ({why})")
-    return Layout((dialect.render(read),), f"one connection ({why})")
+    if read.split is not None and (slices := _by_column(dialect, read, ask)):
+        return Layout(slices, f"{len(slices)} ranges of {read.split.column!r} ({why})")
+    return Layout((Slice(),), f"one connection ({why})")
 
 
 def _heaps(parts: Sequence[Part], version: int) -> tuple[list[Heap], str]:
@@ -127,11 +131,11 @@ def _by_pages(dialect: Postgres, read: Read, ask: Ask, heaps: Sequence[Heap], fi
     if read.where or read.filter:
         indexed, result = _planned(dialect, read, ask)
         if indexed:
-            return Layout((dialect.render(read),), "one connection, by an index")
+            return Layout((Slice(),), "one connection, by an index")
         wanted = max(file_count(result, files), min(threads, wanted))
     groups = page_ranges(heaps, wanted)
-    selects = tuple("\nUNION ALL\n".join(part.select(dialect, read) for part in group) for group in groups)
-    return Layout(selects, f"{len(selects)} range{'s' if len(selects) > 1 else ''} of the table's pages")
+    pieces = tuple(Pages(tuple(group)) for group in groups)
+    return Layout(pieces, f"{len(pieces)} range{'s' if len(pieces) > 1 else ''} of the table's pages")
 
 
 def _planned(dialect: Postgres, read: Read, ask: Ask) -> tuple[bool, int]:
@@ -146,8 +150,8 @@ def _uses_index(node: dict[str, Any]) -> bool:
     return "Index" in kind or "Bitmap" in kind or any(_uses_index(child) for child in node.get("Plans", ()))
 
 
-def _by_column(dialect: Postgres, read: Read, ask: Ask) -> tuple[str, ...]:
-    """The SELECTs of a wished split; none where the column is not among those read or has no order to cut."""
+def _by_column(dialect: Postgres, read: Read, ask: Ask) -> tuple[Slice, ...]:
+    """The slices of a wished split; none where the column is not among those read or has no order to cut."""
     split = read.split
     column = next((c for c in read.columns if split is not None and split.column in (c.name, c.target)), None)
     if split is None or split.parts < 2 or column is None:
@@ -161,4 +165,4 @@ def _by_column(dialect: Postgres, read: Read, ask: Ask) -> tuple[str, ...]:
     if low is None or high is None:
         return ()
     ranges = column_ranges(column, Value(column.type, low), Value(column.type, high), split.parts)
-    return tuple(dialect.render(replace(read, where=(*read.where, *conditions))) for conditions in ranges)
+    return tuple(Slice(conditions) for conditions in ranges)

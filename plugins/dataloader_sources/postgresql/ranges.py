@@ -47,6 +47,31 @@ class PageRange:
         return f"SELECT {dialect.select_list(narrowed)}\n{dialect.from_where(narrowed, *conditions)}"
 
 
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """Ranges of pages that are read one after the other."""
+
+    ranges: tuple[PageRange, ...]
+
+    def select(self, dialect: Postgres, read: Read) -> str:
+        """The read's rows in these pages."""
+        return "\nUNION ALL\n".join(part.select(dialect, read) for part in self.ranges)
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The rows of a read for which further conditions hold; without any, all of them."""
+
+    where: tuple[Condition, ...] = ()
+
+    def select(self, dialect: Postgres, read: Read) -> str:
+        """The read's rows in this slice."""
+        return dialect.render(replace(read, where=(*read.where, *self.where)))
+
+
+Piece = Pages | Slice
+
+
 def file_count(size: int, at_most: int) -> int:
     return max(1, min(at_most, size // BYTES_PER_FILE))
 

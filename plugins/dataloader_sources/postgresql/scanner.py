@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import itertools
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from pydantic import SecretStr
 
 from dataloader_core.errors import SourceUnavailableError
 from dataloader_core.interfaces.source import ParquetFile, ParquetOptions
@@ -23,6 +24,7 @@ from dataloader_sources.postgresql.statistics import column_stats
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
 
 _DUCKDB_TYPES = {
     "boolean": "BOOLEAN", "smallint": "SMALLINT", "int": "INTEGER", "bigint": "BIGINT", "float": "FLOAT",
@@ -59,11 +61,22 @@ def _unpadded(column: Column) -> Column:
 
 @dataclass(frozen=True)
 class ReaderSettings:
-    """How readers connect. ``snapshot`` is an exported snapshot's id; ``setup`` runs in each reader's transaction."""
+    """How readers connect.
 
-    conninfo: str
+    Attributes:
+        conninfo: libpq's connection string, password included.
+        snapshot: An exported snapshot's id.
+        setup: Statements that run in each reader's transaction.
+    """
+
+    conninfo: SecretStr
     snapshot: str
     setup: Sequence[str] = ()
+
+    @property
+    def join(self) -> str:
+        """The statement that puts a transaction into the snapshot, before any other."""
+        return f"SET TRANSACTION SNAPSHOT '{quoted(self.snapshot)}'"
 
 
 def attach(connection: duckdb.DuckDBPyConnection, name: str, conninfo: str) -> None:
@@ -109,9 +122,9 @@ class Reader:
         self._ending = False
 
     def open(self) -> None:
-        attach(self._cursor, self._name, self._settings.conninfo)
+        attach(self._cursor, self._name, self._settings.conninfo.get_secret_value())
         self._cursor.execute("BEGIN")
-        self._run(f"SET TRANSACTION SNAPSHOT '{quoted(self._settings.snapshot)}'")
+        self._run(self._settings.join)
         self.backend = int(self._row(f"FROM {self._query('SELECT pg_backend_pid() AS pid')}")[0])
         for statement in self._settings.setup:
             self._run(statement)
@@ -165,6 +178,15 @@ class Reader:
             return f"FROM {source}"
         named = (item or _identifier(column.target) for item, column in zip(items, columns, strict=True))
         return f"SELECT {', '.join(named)} FROM {source}"
+
+    def batches(self, sql: str, columns: Sequence[Column], rows: int) -> Iterator[pa.RecordBatch]:
+        """What the SELECT gives, as batches of about ``rows`` rows with exactly the projected types."""
+        from dataloader_sources.postgresql.arrow import arrow_schema
+
+        schema = arrow_schema(columns)
+        for batch in self._cursor.execute(self.select(sql, columns)).to_arrow_reader(rows):
+            # DuckDB has its own name for UTC; everything else is as it should be.
+            yield batch.cast(schema)
 
     def copy(self, sql: str, columns: Sequence[Column], path: Path, options: ParquetOptions) -> ParquetFile | None:
         """Write what the SELECT gives to a file; without rows there is no file and the answer is None."""

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from psycopg import errors as pg
+from pydantic import SecretStr
 
 from dataloader_core.errors import (
     DataLoaderError,
     SourceRefusedError,
 )
 from dataloader_core.interfaces.source import (
+    ArrowPart,
     ColumnStats,
     ParquetFile,
     ParquetOptions,
@@ -28,10 +28,9 @@ from dataloader_core.plan import Column, Read
 from dataloader_core.values import Value
 from dataloader_sources.postgresql import probes
 from dataloader_sources.postgresql.errors import connect_error, translate
-from dataloader_sources.postgresql.failures import Diagnosis, explain, unwritable
-from dataloader_sources.postgresql.guards import guard_condition
+from dataloader_sources.postgresql.failures import explain, unwritable
+from dataloader_sources.postgresql.inquiry import Inquiry
 from dataloader_sources.postgresql.layout import Layout, Part, lay_out, parts_of
-from dataloader_sources.postgresql.statistics import may_hold_unrepresentable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,9 +38,6 @@ if TYPE_CHECKING:
     from dataloader_sources.postgresql.arrow import ArrowStream
     from dataloader_sources.postgresql.scanner import ReaderSettings
     from dataloader_sources.postgresql.session import PostgresSession
-
-_PROBES_AT_ONCE = 500
-"""A SELECT has at most 1,664 columns."""
 
 
 class PostgresSnapshot(SourceSnapshot):
@@ -79,6 +75,7 @@ class PostgresSnapshot(SourceSnapshot):
             raise
         assert row is not None
         self._exported = str(row[0])
+        self._inquiry = Inquiry(self._dialect, self._connection)
         return self
 
     def __exit__(
@@ -91,53 +88,53 @@ class PostgresSnapshot(SourceSnapshot):
     def ways(self, read: Read) -> Sequence[WayOfReading]:
         from dataloader_sources.postgresql.arrow import driver_problem
         from dataloader_sources.postgresql.extension import extension_problem
-        from dataloader_sources.postgresql.scanner import for_duckdb
 
         problem = extension_problem()
         if problem is None:
-            layout = self._lay_out(for_duckdb(read), files=16)
-            parallel = min(self._session.options.parallel, len(layout.selects))
+            layout = self._lay_out(read, files=16)
+            parallel = min(self._session.options.parallel, len(layout.pieces))
             parquet = WayOfReading("parquet", True, f"DuckDB writes the files: {layout.reason}", parallel)
         else:
             parquet = WayOfReading("parquet", False, problem)
         missing = driver_problem()
-        return parquet, WayOfReading("arrow", missing is None, missing or "ADBC: a stream on one connection")
+        arrow = WayOfReading(
+            "arrow", missing is None, missing or "ADBC: a stream on one connection", options={"parts": True}
+        )
+        return parquet, arrow
 
     def write_parquet(self, read: Read, options: ParquetOptions, progress: Progress) -> Sequence[ParquetFile]:
         from dataloader_sources.postgresql.parquet import ParquetCrew, ReadFailed
         from dataloader_sources.postgresql.scanner import for_duckdb
 
-        layout = self._lay_out(for_duckdb(read), options.files, options.threads)
-        crew = ParquetCrew(self._reader_settings(), layout.selects, read.columns, options, self._terminate)
+        layout = self._lay_out(read, options.files, options.threads)
+        selects = layout.selects(self._dialect, for_duckdb(read))
+        crew = ParquetCrew(self._reader_settings(), selects, read.columns, options, self._terminate)
         try:
             return crew.write(min(options.threads, self._session.options.parallel), progress)
         except ReadFailed as failed:
-            error = unwritable(failed.cause, options.folder) or explain(failed.cause, failed.sql, self._diagnosis(read))
+            error = unwritable(failed.cause, options.folder) or explain(
+                failed.cause, failed.sql, self._inquiry.diagnosis(read)
+            )
         raise error
 
     def read_arrow(self, read: Read) -> pa.RecordBatchReader:
         from dataloader_sources.postgresql.arrow import ArrowStream
 
         self._look_at(read)
-        stream = ArrowStream(self._reader_settings(" arrow"), self._dialect.render(read), read, self._diagnosis(read))
+        stream = ArrowStream(
+            self._reader_settings(" arrow"), self._dialect.render(read), read, self._inquiry.diagnosis(read)
+        )
         self._streams.append(stream)
         return stream.reader()
 
+    def arrow_parts(self, read: Read, parts: int) -> Sequence[ArrowPart]:
+        from dataloader_sources.postgresql.parts import parts_of_read
+
+        layout = self._lay_out_at_once(read, parts)
+        return parts_of_read(self._dialect, read, layout, self._reader_settings(" arrow"))
+
     def unrepresentable(self, read: Read, stats: Mapping[str, ColumnStats] | None) -> Sequence[Unrepresentable]:
-        nulled = read.on_unrepresentable == "null"
-        suspicions = [
-            probes.Suspicion(column, kind, condition)
-            for column in read.columns
-            if column.guards
-            and (stats is None or may_hold_unrepresentable(column, stats.get(column.target), nulled=nulled))
-            for kind, condition in guard_condition(self._dialect, column)
-        ]
-        found: list[Unrepresentable] = []
-        for start in range(0, len(suspicions), _PROBES_AT_ONCE):
-            some = suspicions[start : start + _PROBES_AT_ONCE]
-            counts = self.ask(probes.count_suspicions(self._dialect, read, some))[0]
-            found += [Unrepresentable(s.column.name, s.kind, n) for s, n in zip(some, counts, strict=True) if n]
-        return found
+        return self._inquiry.unrepresentable(read, stats)
 
     def highest(self, read: Read, column: str, upto: Value | None, inclusive: bool) -> Value | None:
         found = self._column(read, column)
@@ -150,17 +147,17 @@ class PostgresSnapshot(SourceSnapshot):
         Raises:
             DataLoaderError: what the server's error means.
         """
-        try:
-            with self._connection.transaction():
-                return self._connection.execute(sql.encode(), parameters).fetchall()
-        except psycopg.Error as error:
-            problem = translate(error)
-        raise problem
+        return self._inquiry.ask(sql, parameters)
 
     def _lay_out(self, read: Read, files: int, threads: int = 2) -> Layout:
         parts = self._look_at(read)
         parallel = min(threads, self._session.options.parallel)
         return lay_out(self._dialect, read, parts, self.ask, self._connection.info.server_version, files, parallel)
+
+    def _lay_out_at_once(self, read: Read, parts: int) -> Layout:
+        """In pieces that may all be read at the same time: whoever reads them, they are the source's connections."""
+        parts = max(1, min(parts, self._session.options.parallel))
+        return self._lay_out(read, parts, parts)
 
     def _look_at(self, read: Read) -> list[Part]:
         """Lock what is read, and hear now, with the server's own error code, what would fail later."""
@@ -172,42 +169,11 @@ class PostgresSnapshot(SourceSnapshot):
     def _reader_settings(self, suffix: str = "") -> ReaderSettings:
         from dataloader_sources.postgresql.scanner import ReaderSettings
 
-        return ReaderSettings(self._session.conninfo(suffix), self._exported, self._session.setup())
+        return ReaderSettings(SecretStr(self._session.conninfo(suffix)), self._exported, self._session.setup())
 
     def _terminate(self, backends: Sequence[int]) -> None:
         with contextlib.suppress(DataLoaderError):
             self.ask("SELECT pg_terminate_backend(pid) FROM unnest(%(pids)s::int[]) AS pid", {"pids": list(backends)})
-
-    def _diagnosis(self, read: Read) -> Diagnosis:
-        return Diagnosis(
-            replay=self._replay,
-            guarded=lambda: self.unrepresentable(replace(read, on_unrepresentable="fail"), None),
-            not_text=lambda: self._not_text(read),
-        )
-
-    def _replay(self, sql: str) -> DataLoaderError | None:
-        """Read the rows again, to nowhere, for the server's own error code; None where that works."""
-        try:
-            with self._connection.transaction(), self._connection.cursor() as cursor:
-                with cursor.copy(f"COPY (\n{sql}\n) TO STDOUT (FORMAT binary)".encode()) as copy:
-                    for _ in copy:
-                        pass
-                return None
-        except psycopg.Error as error:
-            return translate(error)
-
-    def _not_text(self, read: Read) -> Column | None:
-        for column in read.columns:
-            if column.type.name != "string":
-                continue
-            try:
-                with self._connection.transaction():
-                    self._connection.execute(probes.check_text(self._dialect, read, column).encode())
-            except (pg.CharacterNotInRepertoire, pg.UntranslatableCharacter):
-                return column
-            except psycopg.Error:
-                return None
-        return None
 
     def _column(self, read: Read, name: str) -> Column:
         for column in read.columns:
