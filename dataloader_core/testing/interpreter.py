@@ -17,8 +17,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from dataloader_core.errors import KeyValuesError, LossRefusedError
+from dataloader_core.errors import KeyValuesError
 from dataloader_core.interfaces.strategy import LoadStrategy, PlanInput
+from dataloader_core.loss import check_merge, check_replace
 from dataloader_core.plan import (
     Answer,
     Append,
@@ -151,8 +152,10 @@ def commit(step: Step, source: MemorySource, target: MemoryTarget) -> None:
     columns = {c.target: c for c in source.table.columns}
     read = target.staging if step.read is None else source.read(step.read)
     there = target.staging if step.staged else target.rows
+    if step.unique:
+        _refuse_keys(step.unique, read)
     after = _written(step, read, there, columns)
-    _refuse_loss(step, read, there, after)
+    _refuse_loss(step, read, there, columns)
     if step.staged:
         target.staging = after
     else:
@@ -170,26 +173,40 @@ def _written(step: Step, read: list[Row], there: list[Row], columns: Mapping[str
 
 
 def _merged(merge: Merge, read: list[Row], there: list[Row], columns: Mapping[str, Column]) -> list[Row]:
-    def key(row: Row) -> tuple[str | None, ...]:
-        return tuple(row[k] for k in merge.keys)
-
-    new = {key(row): row for row in read}
-    if len(new) != len(read) or any(part is None for k in new for part in k):
-        raise KeyValuesError(f"Keys {', '.join(merge.keys)} are NULL or doubled in what was read.")
-    kept = [row for row in there if key(row) not in new]
-    for where in (merge.delete_where, merge.delete_missing_where):
-        kept = [row for row in kept if not where or not matches(row, where, columns)]
-    return [*kept, *new.values()]
+    _refuse_keys(merge.keys, read)
+    return [*_kept(merge, read, there, columns), *read]
 
 
-def _refuse_loss(step: Step, read: list[Row], there: list[Row], after: list[Row]) -> None:
-    takes_away = isinstance(step.write, Replace) or (isinstance(step.write, Merge) and step.write.delete_missing_where)
-    if not (there and takes_away) or step.loss.allow_empty:
-        return
-    if not read:
-        raise LossRefusedError(f"Nothing was read, and the table holds {len(there)} rows.")
-    if len(there) - len(after) > step.loss.max_fraction * len(there):
-        raise LossRefusedError(f"{len(there) - len(after)} of {len(there)} rows would go.")
+def _refuse_keys(keys: Sequence[str], read: list[Row]) -> None:
+    found = {_key(keys, row) for row in read}
+    if len(found) != len(read) or any(part is None for key in found for part in key):
+        raise KeyValuesError(f"Keys {', '.join(keys)} are NULL or doubled in what was read.")
+
+
+def _key(keys: Sequence[str], row: Row) -> tuple[str | None, ...]:
+    return tuple(row[name] for name in keys)
+
+
+def _kept(
+    merge: Merge, read: list[Row], there: list[Row], columns: Mapping[str, Column], *, updated: bool = False
+) -> list[Row]:
+    """Rows of the table that a merge does not delete; ``updated``: those that it replaces among them."""
+    new = {_key(merge.keys, row) for row in read}
+    wheres = [where for where in (merge.delete_where, merge.delete_missing_where) if where]
+    return [
+        row
+        for row in there
+        if (updated if _key(merge.keys, row) in new else not any(matches(row, where, columns) for where in wheres))
+    ]
+
+
+def _refuse_loss(step: Step, read: list[Row], there: list[Row], columns: Mapping[str, Column]) -> None:
+    if isinstance(step.write, Replace):
+        check_replace(step.loss, read=len(read), there=len(there))
+    elif isinstance(step.write, Merge):
+        window = bool(step.write.delete_where or step.write.delete_missing_where)
+        deleted = len(there) - len(_kept(step.write, read, there, columns, updated=True))
+        check_merge(step.loss, read=len(read), there=len(there), deleted=deleted, window=window)
 
 
 def _watermark(step: Step, read: list[Row], current: str | None, table: SourceTable) -> str | None:
