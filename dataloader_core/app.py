@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import cached_property
 
 from dataloader_core.control.database import ControlDatabase
+from dataloader_core.control.logins import control_login
 from dataloader_core.interfaces.engine import Engine
 from dataloader_core.plugins.manager import Registry, default_registry
 from dataloader_core.settings import Settings, read_settings
@@ -39,8 +40,12 @@ class App:
         return control
 
     def open_control(self) -> ControlDatabase:
-        """The control database as it is, with whatever schema (for ``init``)."""
-        return ControlDatabase(self.settings.resolve_control_url())
+        """The control database as it is, with whatever schema (for ``init``).
+
+        Raises:
+            ConfigurationError: its URL cannot be understood, or no plugin offers its scheme.
+        """
+        return ControlDatabase(control_login(self.settings.resolve_control_url(), self.registry))
 
     @cached_property
     def engine(self) -> Engine:

@@ -32,7 +32,8 @@ def redact(text: str, secrets: Iterable[SecretStr | str]) -> str:
 
 
 class _Known:
-    """The secrets that this process holds. Values only grow: what was once held may still be in a message."""
+    """The secrets that this process holds. What was once held may still be in a message: only what is worth nothing
+    any more is forgotten."""
 
     def __init__(self) -> None:
         self._values: set[str] = set()
@@ -45,6 +46,11 @@ class _Known:
             if value and value not in self._values:
                 self._values.add(value)
                 self._pattern = _pattern(self._values)
+
+    def forget(self, secret: SecretStr) -> None:
+        with self._lock:
+            self._values.discard(secret.get_secret_value())
+            self._pattern = _pattern(self._values)
 
     def redact(self, text: str) -> str:
         return self._pattern.sub(MASK, text) if self._pattern else text
@@ -59,6 +65,11 @@ _known = _Known()
 def remember(secret: SecretStr) -> None:
     """Mask this value in all that is logged, or passed through :func:`redact_known`, from now on."""
     _known.remember(secret)
+
+
+def forget(secret: SecretStr) -> None:
+    """Mask this value no more: a token that has expired. A process that renews one for months would slow down."""
+    _known.forget(secret)
 
 
 def redact_known(text: str) -> str:

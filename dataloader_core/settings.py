@@ -29,7 +29,7 @@ class Settings(BaseModel):
     """What a deployment sets. A plugin's own settings are models of its own, read by the same rule.
 
     Attributes:
-        control_url: libpq URI of the control database, or ``embedded``.
+        control_url: libpq URI of the control database, the URL of a control login's plugin, or ``embedded``.
         lake: Root of all destinations: a folder or an object store's URL.
         engine: Name of the engine that carries out plans.
         launcher: Name of the launcher that starts runs.
@@ -61,7 +61,7 @@ class Settings(BaseModel):
         return read_settings(cls, environ)
 
     def resolve_control_url(self, start: Path | None = None) -> str:
-        """The libpq URI of the control database; starts the embedded one where that is what is meant.
+        """The URL of the control database; starts the embedded one where that is what is meant.
 
         Args:
             start: Where the search for ``.dataloader/`` begins; None: the current folder.

@@ -20,6 +20,7 @@ from dataloader_core.control import (
     tables,
     why,
 )
+from dataloader_core.control.logins import LibpqLogin
 from dataloader_core.control.notes import ControlMemory
 from dataloader_core.control.pool import Pool
 from dataloader_core.control.records import (
@@ -32,6 +33,7 @@ from dataloader_core.control.records import (
     TickResult,
     Why,
 )
+from dataloader_core.interfaces.control_login import ControlLogin
 from dataloader_core.plan import Backfill
 from dataloader_core.plugins.manager import Registry
 from dataloader_core.table import SourceConfig
@@ -44,12 +46,13 @@ class ControlDatabase:
     that is broken ``IllegalChangeError``, a guarded update that finds nothing ``ClaimLostError``.
 
     Args:
-        url: A libpq URI. The password in it appears in no message.
+        url: A libpq URI, whose password appears in no message, or a login (:func:`.logins.control_login`).
         application_name: What ``pg_stat_activity`` shows.
     """
 
-    def __init__(self, url: str, *, application_name: str = "dataloader", pool_size: int = 4) -> None:
-        self._connections = Pool(url, application_name=application_name, size=pool_size)
+    def __init__(self, url: str | ControlLogin, *, application_name: str = "dataloader", pool_size: int = 4) -> None:
+        login = LibpqLogin(url) if isinstance(url, str) else url
+        self._connections = Pool(login, application_name=application_name, size=pool_size)
         self._schema_is_right = False
 
     def __enter__(self) -> ControlDatabase:

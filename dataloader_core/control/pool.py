@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 
 import psycopg
 from psycopg import errors
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
+from pydantic import SecretStr
 
 from dataloader_core.errors import (
-    ConfigurationError,
     ControlDatabaseError,
     ControlUnavailableError,
+    DataLoaderError,
     IllegalChangeError,
     SchemaVersionError,
 )
+from dataloader_core.interfaces.control_login import ControlLogin, Parameters
 
 Connection: TypeAlias = psycopg.Connection[DictRow]
 
@@ -45,25 +47,18 @@ _CURE_UNAVAILABLE: Final = "Check that it runs and can be reached; what was unde
 class Pool:
     """A few connections to one database, opened at first use, anew after a fork.
 
-    Raises:
-        ConfigurationError: the URL cannot be understood; the message does not repeat it.
+    The login is asked for each new connection: what it answers may be good for an hour only.
     """
 
-    def __init__(self, url: str, *, application_name: str, size: int) -> None:
-        try:
-            given = conninfo_to_dict(url)
-        except psycopg.Error:
-            raise ConfigurationError(
-                "The URL of the control database cannot be understood.",
-                cure="Write it like postgresql://user@host:5432/database.",
-            ) from None
-        defaults = {k: v for k, v in _CONNECTION_DEFAULTS.items() if k not in given}
-        self.conninfo = make_conninfo(url, **defaults, client_encoding="UTF8", application_name=application_name)
-        self.where = f"{given.get('dbname', '')} at {given.get('host', 'the default host')}"
+    def __init__(self, login: ControlLogin, *, application_name: str, size: int) -> None:
+        self.where = login.where
+        self._login = login
+        self._application_name = application_name
         self._size = size
         self._lock = threading.Lock()
         self._pool: ConnectionPool[Connection] | None = None
         self._pid = os.getpid()
+        self._refusal: tuple[float, Exception] | None = None
 
     def close(self) -> None:
         with self._lock:
@@ -79,6 +74,9 @@ class Pool:
                 with self._opened().connection(timeout=WAIT_SECONDS) as connection:
                     yield connection
             except PoolTimeout as error:
+                # The pool connects in the background and hides why it could not.
+                if self._refusal and time.monotonic() - self._refusal[0] < 2 * WAIT_SECONDS:
+                    raise self._refusal[1] from error
                 raise ControlUnavailableError(
                     f"The control database ({self.where}) gave no connection within {WAIT_SECONDS} s.",
                     cure=_CURE_UNAVAILABLE,
@@ -87,12 +85,11 @@ class Pool:
     def _opened(self) -> ConnectionPool[Connection]:
         with self._lock:
             if self._pool is None or self._pid != os.getpid():
-                # The pool connects in the background and hides the reason of a refusal; this says it, at once.
-                psycopg.connect(self.conninfo).close()
+                # A refusal is told at once, by the one who asked first.
+                self._connect().close()
                 self._pid = os.getpid()
                 self._pool = ConnectionPool(
-                    self.conninfo,
-                    connection_class=psycopg.Connection[DictRow],
+                    connection_class=_opened_by(self._connect),
                     kwargs={"row_factory": dict_row, "prepare_threshold": None},
                     min_size=0,
                     max_size=self._size,
@@ -103,6 +100,40 @@ class Pool:
                     open=True,
                 )
             return self._pool
+
+    def _connect(self, **options: Any) -> Connection:
+        try:
+            connection = self._try(**options)
+        except (psycopg.Error, DataLoaderError) as error:
+            self._refusal = time.monotonic(), error
+            raise
+        self._refusal = None
+        return connection
+
+    def _try(self, **options: Any) -> Connection:
+        parameters = self._login.parameters()
+        try:
+            return self._open(parameters, options)
+        except psycopg.OperationalError as error:
+            if not self._login.refused(parameters, error):
+                raise
+        return self._open(self._login.parameters(), options)
+
+    def _open(self, parameters: Parameters, options: dict[str, Any]) -> Connection:
+        plain = {k: v.get_secret_value() if isinstance(v, SecretStr) else v for k, v in parameters.items()}
+        ours = {"client_encoding": "UTF8", "application_name": self._application_name}
+        return psycopg.Connection[DictRow].connect(**(_CONNECTION_DEFAULTS | plain | ours | options))
+
+
+def _opened_by(connect: Callable[..., Connection]) -> type[Connection]:
+    """What a pool takes for a class of connections, and asks for each new one."""
+
+    class Opened(psycopg.Connection[DictRow]):
+        @classmethod
+        def connect(cls, conninfo: str = "", **options: Any) -> Any:
+            return connect(**options)
+
+    return Opened
 
 
 def _configure(connection: Connection) -> None:

@@ -3,6 +3,7 @@
 from dataloader_core.plugins.hookspecs import hookimpl
 from dataloader_core.plugins.records import (
     API_VERSION,
+    ControlLoginRecord,
     EngineRecord,
     LauncherRecord,
     PluginRecord,
@@ -13,6 +14,7 @@ from dataloader_core.plugins.records import (
 
 __all__ = [
     "API_VERSION",
+    "ControlLoginRecord",
     "EngineRecord",
     "LauncherRecord",
     "PluginRecord",

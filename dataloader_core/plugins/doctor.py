@@ -45,15 +45,15 @@ def _settings(registry: Registry, environ: Mapping[str, str]) -> Iterator[Check]
         yield _failed("settings", e)
         return
     yield Check("settings", True, "all values can be read")
-    yield _control(settings)
+    yield _control(registry, settings)
     yield from _engine(registry, settings, environ)
     yield _selected(registry, "launcher", settings.launcher)
 
 
-def _control(settings: Settings) -> Check:
+def _control(registry: Registry, settings: Settings) -> Check:
     url = settings.control_url.get_secret_value() if settings.control_url else None
     if url and url != EMBEDDED:
-        return _reached(url)
+        return _reached(registry, url)
     if found := find_folder():
         return Check("control database", True, f"embedded in {found.home}")
     if url == EMBEDDED:
@@ -66,11 +66,12 @@ def _control(settings: Settings) -> Check:
     )
 
 
-def _reached(url: str) -> Check:
+def _reached(registry: Registry, url: str) -> Check:
     from dataloader_core.control.database import ControlDatabase
+    from dataloader_core.control.logins import control_login
 
     try:
-        with ControlDatabase(url, pool_size=1) as control:
+        with ControlDatabase(control_login(url, registry), pool_size=1) as control:
             control.check_schema()
     except DataLoaderError as e:
         return _failed("control database", e)

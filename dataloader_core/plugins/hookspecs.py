@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import pluggy
 
 from dataloader_core.plugins.records import (
+    ControlLoginRecord,
     EngineRecord,
     LauncherRecord,
     SecretBackendRecord,
@@ -97,5 +98,19 @@ class Hooks:
             @hookimpl
             def dataloader_launchers():
                 yield LauncherRecord("subprocess", "A process of its own on this machine", load=_load)
+        """
+        raise NotImplementedError
+
+    @hookspec
+    def dataloader_control_logins(self) -> Iterable[ControlLoginRecord]:
+        """Ways to log in to the control database. Selected by the scheme of ``DATALOADER_CONTROL_URL``.
+
+        Must not ask for credentials or connect when listed.
+
+        Example::
+
+            @hookimpl
+            def dataloader_control_logins():
+                yield ControlLoginRecord("rds", "Amazon RDS with IAM", load=_load, extra="rds")
         """
         raise NotImplementedError

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, get_args
 import pluggy
 
 from dataloader_core.errors import MissingDriverError, PluginError, UnknownNameError
+from dataloader_core.interfaces.control_login import ControlLogin
 from dataloader_core.interfaces.engine import Engine
 from dataloader_core.interfaces.launcher import Launcher
 from dataloader_core.interfaces.secrets import SecretBackend
@@ -21,6 +22,7 @@ from dataloader_core.interfaces.strategy import LoadStrategy
 from dataloader_core.plugins.hookspecs import ENTRY_POINT_GROUP, NAMESPACE, Hooks
 from dataloader_core.plugins.records import (
     API_VERSION,
+    ControlLoginRecord,
     EngineRecord,
     LauncherRecord,
     PluginRecord,
@@ -29,7 +31,7 @@ from dataloader_core.plugins.records import (
     StrategyRecord,
 )
 
-Kind = Literal["source", "strategy", "secret backend", "engine", "launcher"]
+Kind = Literal["source", "strategy", "secret backend", "engine", "launcher", "control login"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 
@@ -48,6 +50,7 @@ _CONTRACTS: Final[Mapping[Kind, _Contract]] = {
     "secret backend": _Contract("dataloader_secret_backends", SecretBackendRecord, SecretBackend),
     "engine": _Contract("dataloader_engines", EngineRecord, Engine),
     "launcher": _Contract("dataloader_launchers", LauncherRecord, Launcher),
+    "control login": _Contract("dataloader_control_logins", ControlLoginRecord, ControlLogin),
 }
 # A scope, a tag and an environment variable's value are made of names: no blanks, colons or dots.
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
@@ -142,6 +145,10 @@ class Registry:
     def launcher(self, name: str) -> type[Launcher]:
         """The launcher for a value of ``DATALOADER_LAUNCHER``. Raises as :meth:`select`."""
         return self.load(self.select("launcher", name))
+
+    def control_login(self, scheme: str) -> type[ControlLogin]:
+        """The login for a scheme of ``DATALOADER_CONTROL_URL``. Raises as :meth:`select`."""
+        return self.load(self.select("control login", scheme))
 
     def record(self, kind: Kind, name: str) -> PluginRecord[Any]:
         """The record that a name or alias selects; imports nothing. Raises as :meth:`select`."""

@@ -8,6 +8,7 @@ from typing import Final, Generic, TypeVar
 
 from pydantic import BaseModel
 
+from dataloader_core.interfaces.control_login import ControlLogin
 from dataloader_core.interfaces.engine import Engine
 from dataloader_core.interfaces.launcher import Launcher
 from dataloader_core.interfaces.secrets import SecretBackend
@@ -51,8 +52,20 @@ class StrategyRecord(PluginRecord[LoadStrategy]):
     """A load strategy; ``name`` is the ``load_strategy``."""
 
 
+@dataclass(frozen=True)
 class SecretBackendRecord(PluginRecord[SecretBackend]):
-    """A secret backend; ``name`` is what ``db_kv_scope`` starts with."""
+    """A secret backend; ``name`` is what ``db_kv_scope`` starts with.
+
+    Attributes:
+        canonical: The one spelling of a scope (what follows the colon) that may be written in several ways, so that
+            what a deployment says of a scope holds however a row spells it. Must do no I/O.
+        bare_scopes: For a backend that takes a ``db_kv_scope`` without a backend's name as a scope of its own: None
+            where it does so in this process, else what is missing, as a cure. Must do no I/O but a look at the
+            environment.
+    """
+
+    canonical: Callable[[str], str] | None = None
+    bare_scopes: Callable[[], str | None] | None = None
 
 
 class EngineRecord(PluginRecord[Engine]):
@@ -61,3 +74,7 @@ class EngineRecord(PluginRecord[Engine]):
 
 class LauncherRecord(PluginRecord[Launcher]):
     """A launcher; selected by ``DATALOADER_LAUNCHER``."""
+
+
+class ControlLoginRecord(PluginRecord[ControlLogin]):
+    """A way to log in to the control database; ``name`` is the scheme of ``DATALOADER_CONTROL_URL``."""

@@ -137,7 +137,7 @@ def test_the_ready_view_shows_what_a_tick_would_claim(control: ControlDatabase, 
 
 
 def _database(control: ControlDatabase) -> str:
-    return str(conninfo_to_dict(control._connections.conninfo)["dbname"])
+    return control._connections.where.partition(" ")[0]
 
 
 def _as(role: str, sql: Sql, statement: str) -> None:
