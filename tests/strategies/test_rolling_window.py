@@ -34,6 +34,7 @@ def test_the_window_equals_the_source_and_each_delete_takes_only_its_own(before,
         rolling_column="day",
         rolling_days=2,
         allow_empty=True,
+        max_delete_fraction=1.0,
         strategy_options={"delete_missing": missing, "delete_outside": outside},
     )
     load(Rolling(), table, MemorySource(TABLE, list(rows)), target)
