@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, SecretStr
 
+from dataloader_core.errors import DataLoaderError
 from dataloader_core.plan import Bounds, Cap, Column, Condition, Read, Relation
 from dataloader_core.table import SourceTable
 from dataloader_core.values import Value
@@ -240,6 +241,13 @@ class SourceSnapshot(ABC):
         ``stats`` (of what was read) lets the source skip columns that cannot hold any; None: look at all.
         Under ``on_unrepresentable = null`` these are the rows whose value became NULL.
         """
+
+    def why_failed(self, read: Read) -> DataLoaderError | None:
+        """Why somebody else's reader (JDBC) could not read these rows, by asking the source again; None: no idea.
+
+        May take as long as the read itself. Raises what asking raises, which is an answer as well.
+        """
+        return None
 
     @abstractmethod
     def highest(self, read: Read, column: str, upto: Value | None, inclusive: bool) -> Value | None:

@@ -1,0 +1,80 @@
+"""A read's Arrow parts as a Python data source: every part is a partition, read by an executor's own Python.
+
+Imported on executors too: there must be this package, and the source's extra.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+from uuid import uuid4
+
+from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
+from pyspark.sql.types import StructType
+
+from dataloader_core.errors import DataLoaderError
+from dataloader_core.interfaces.source import ArrowPart
+from dataloader_engines.spark.reading_errors import CarriedError, as_text
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import DataFrame, SparkSession
+
+
+class PartPartition(InputPartition):
+    """One part, on its way to the executor that reads it."""
+
+    def __init__(self, part: ArrowPart) -> None:
+        super().__init__(part)
+        self.part = part
+
+
+class PartsReader(DataSourceReader):
+    """Hands out the parts. What travels with every task is the reader without them."""
+
+    def __init__(self, parts: Sequence[ArrowPart]) -> None:
+        self._parts = parts
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_parts": ()}
+
+    def partitions(self) -> Sequence[InputPartition]:
+        return [PartPartition(part) for part in self._parts]
+
+    def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
+        assert isinstance(partition, PartPartition)
+        try:
+            yield from partition.part.read()
+        except DataLoaderError as error:
+            text = as_text(error)
+        else:
+            return
+        raise CarriedError(text)
+
+
+class PartsSource(DataSource):
+    """The parts of one read. Every read has a subclass of its own: its options would be shown, with the secrets.
+
+    Spark Connect looks a data source up by its name whenever it plans, so a name is never given twice.
+    """
+
+    parts: ClassVar[Sequence[ArrowPart]]
+    fields: ClassVar[StructType]
+
+    @classmethod
+    def name(cls) -> str:
+        return cls.__name__
+
+    def schema(self) -> StructType:
+        return self.fields
+
+    def reader(self, schema: StructType) -> DataSourceReader:
+        return PartsReader(self.parts)
+
+
+def arrow_dataframe(spark: SparkSession, parts: Sequence[ArrowPart], fields: StructType) -> DataFrame:
+    """The rows of all parts, one partition each. ``fields`` are exactly those of the parts' batches."""
+    given = {"parts": tuple(parts), "fields": fields}
+    source: type[DataSource] = type(f"dataloader_{uuid4().hex}", (PartsSource,), given)
+    spark.dataSource.register(source)
+    return spark.read.format(source.name()).load()

@@ -1,0 +1,96 @@
+"""Errors of ours on their way from an executor to the load: Spark keeps of an exception only its text.
+
+So an executor raises a text that holds the error's class, problem and cure; never a row's value, never a secret. The
+row values that help to find a fault (``samples``) stay behind: Spark logs what a task raised.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
+
+from dataloader_core import errors
+from dataloader_core.errors import DataLoaderError, SourceError, UnrepresentableValueError
+from dataloader_core.interfaces.source import SourceSnapshot
+from dataloader_core.plan import Read
+from dataloader_core.redaction import redact_known
+
+SPARK_ERRORS: Final = (PySparkException, Py4JError)
+"""What a failed job raises: classic Spark some as the one, some as the other; Connect always the first."""
+_MARK: Final = "dataloader-error "
+_JDBC: Final = "java.sql."
+
+
+class CarriedError(Exception):
+    """Raised in a task: its text is all that reaches the driver."""
+
+
+def as_text(error: DataLoaderError) -> str:
+    """The error as a text that :func:`carried` finds in whatever Spark puts around it."""
+    told = {"class": type(error).__name__, "problem": error.problem, "cure": error.cure}
+    return _MARK + redact_known(json.dumps(told))
+
+
+def carried(text: str) -> DataLoaderError | None:
+    """The error that a failed job's text carries, if it carries one."""
+    start = text.find(_MARK)
+    if start < 0:
+        return None
+    try:
+        told, _ = json.JSONDecoder().raw_decode(text, start + len(_MARK))
+        kind, problem, cure = told["class"], told["problem"], told["cure"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return _class_of(kind)(problem, cure=cure)
+
+
+def _class_of(name: str) -> type[DataLoaderError]:
+    """The class of that name, or the nearest of its bases that is made of a problem and a cure alone."""
+    found = getattr(errors, name, None)
+    if not (isinstance(found, type) and issubclass(found, DataLoaderError)):
+        return SourceError
+    return next(
+        kind
+        for kind in found.__mro__
+        if issubclass(kind, DataLoaderError) and kind.__init__ is DataLoaderError.__init__
+    )
+
+
+@contextmanager
+def reading_errors(snapshot: SourceSnapshot, read: Read) -> Iterator[None]:
+    """Around a job that carries out a read: what failed at the source comes out as the error that it was.
+
+    Errors of Spark that are about something else pass unchanged.
+
+    Raises:
+        DataLoaderError: what an executor raised, or what the source says when it is asked again.
+    """
+    try:
+        yield
+    except SPARK_ERRORS as error:
+        problem = _of_source(str(error), snapshot, read)
+        if problem is None:
+            raise
+    else:
+        return
+    raise problem
+
+
+def _of_source(text: str, snapshot: SourceSnapshot, read: Read) -> DataLoaderError | None:
+    if (problem := carried(text)) is not None:
+        return problem
+    try:
+        if read.on_unrepresentable == "fail" and (found := snapshot.unrepresentable(read, None)):
+            listed = "; ".join(f"{u.column}: {u.kind} in {u.rows} rows" for u in found)
+            return UnrepresentableValueError(
+                f"Values that the column's type cannot hold: {listed}.",
+                cure="Set on_unrepresentable to 'null', correct them at the source, or cast the column in a `query`.",
+            )
+        return snapshot.why_failed(read) if _JDBC in text else None
+    except DataLoaderError as lost:
+        return lost
