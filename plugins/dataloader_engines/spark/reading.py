@@ -9,6 +9,8 @@ from dataloader_core.interfaces.source import SourceSnapshot, WayOfReading
 from dataloader_core.plan import Read
 from dataloader_core.schema import target_column
 from dataloader_engines.spark.reading_arrow import arrow_dataframe
+from dataloader_engines.spark.reading_errors import reading_errors
+from dataloader_engines.spark.reading_jdbc import jdbc_dataframe
 from dataloader_engines.spark.types import spark_schema
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 def dataframe(spark: SparkSession, snapshot: SourceSnapshot, read: Read, way: WayOfReading, parts: int) -> DataFrame:
     """The rows of the read. Nothing of them is read yet: carry the jobs out while the snapshot is open.
 
-    Two jobs over it read twice, both the same rows. Use :func:`reading_errors` around each of them.
+    Two jobs over it read twice, both the same rows. Put :func:`reading_errors` around each of them.
 
     Args:
         way: One of ``snapshot.ways(read)``.
@@ -31,6 +33,9 @@ def dataframe(spark: SparkSession, snapshot: SourceSnapshot, read: Read, way: Wa
     fields = spark_schema([target_column(column) for column in read.columns])
     if way.way == "arrow" and way.options.get("parts"):
         return arrow_dataframe(spark, snapshot.arrow_parts(read, parts), fields)
+    if way.way == "jdbc":
+        with reading_errors(snapshot, read):
+            return jdbc_dataframe(spark, snapshot.jdbc(read, parts), fields)
     raise ConfigurationError(
         f"Spark cannot read by {way.way!r}: {way.reason}.", cure="Set way_of_reading to another, or clear it."
     )

@@ -105,7 +105,7 @@ class PostgresConnection(BaseModel):
             "connect_timeout": max(2, round(options.login_timeout.total_seconds())),
             "application_name": application_name(options.application_name + suffix),
             "client_encoding": "UTF8",
-            "options": _startup_options(session_settings(options) | (settings or {})),
+            "options": startup_options(options, settings),
             **_KEEPALIVE,
         }
         return make_conninfo("", **_NOT_GIVEN | {k: str(v) for k, v in fields.items() if v is not None})
@@ -150,5 +150,6 @@ def _milliseconds(span: timedelta) -> str:
     return str(span // timedelta(milliseconds=1))
 
 
-def _startup_options(settings: dict[str, str]) -> str:
-    return " ".join(f"-c {name}={value}" for name, value in settings.items())
+def startup_options(options: SessionOptions, further: dict[str, str] | None = None) -> str:
+    """The session's settings as the server's ``options`` parameter, which every driver passes on as it is."""
+    return " ".join(f"-c {name}={value}" for name, value in (session_settings(options) | (further or {})).items())

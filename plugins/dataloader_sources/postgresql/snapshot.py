@@ -17,6 +17,7 @@ from dataloader_core.errors import (
 from dataloader_core.interfaces.source import (
     ArrowPart,
     ColumnStats,
+    JdbcRead,
     ParquetFile,
     ParquetOptions,
     Progress,
@@ -28,7 +29,7 @@ from dataloader_core.plan import Column, Read
 from dataloader_core.values import Value
 from dataloader_sources.postgresql import probes
 from dataloader_sources.postgresql.errors import connect_error, translate
-from dataloader_sources.postgresql.failures import explain, unwritable
+from dataloader_sources.postgresql.failures import explain, lost, unwritable
 from dataloader_sources.postgresql.inquiry import Inquiry
 from dataloader_sources.postgresql.layout import Layout, Part, lay_out, parts_of
 
@@ -86,21 +87,30 @@ class PostgresSnapshot(SourceSnapshot):
         self._stack.close()
 
     def ways(self, read: Read) -> Sequence[WayOfReading]:
-        from dataloader_sources.postgresql.arrow import driver_problem
+        return self._parquet_way(read), *self._ways_of_others(read)
+
+    def _parquet_way(self, read: Read) -> WayOfReading:
         from dataloader_sources.postgresql.extension import extension_problem
 
-        problem = extension_problem()
-        if problem is None:
-            layout = self._lay_out(read, files=16)
-            parallel = min(self._session.options.parallel, len(layout.pieces))
-            parquet = WayOfReading("parquet", True, f"DuckDB writes the files: {layout.reason}", parallel)
-        else:
-            parquet = WayOfReading("parquet", False, problem)
+        if (problem := extension_problem()) is not None:
+            return WayOfReading("parquet", False, problem)
+        layout = self._lay_out(read, files=16)
+        parallel = min(self._session.options.parallel, len(layout.pieces))
+        return WayOfReading("parquet", True, f"DuckDB writes the files: {layout.reason}", parallel)
+
+    def _ways_of_others(self, read: Read) -> tuple[WayOfReading, WayOfReading]:
+        """Ways whose bytes pass through the engine, in parts if it can share them out."""
+        from dataloader_sources.postgresql.arrow import driver_problem
+        from dataloader_sources.postgresql.jdbc import DRIVER, PACKAGES, jdbc_problem
+
+        layout = self._lay_out_at_once(read, self._session.options.parallel)
         missing = driver_problem()
-        arrow = WayOfReading(
-            "arrow", missing is None, missing or "ADBC: a stream on one connection", options={"parts": True}
-        )
-        return parquet, arrow
+        stream = f"ADBC: a stream on one connection, or DuckDB for an engine that shares out {layout.reason}"
+        arrow = WayOfReading("arrow", missing is None, missing or stream, options={"parts": True})
+        problem = jdbc_problem(self._session.settings)
+        options = {"driver": DRIVER, "packages": PACKAGES}
+        told = problem or f"{DRIVER}: {layout.reason}"
+        return arrow, WayOfReading("jdbc", problem is None, told, len(layout.pieces), options)
 
     def write_parquet(self, read: Read, options: ParquetOptions, progress: Progress) -> Sequence[ParquetFile]:
         from dataloader_sources.postgresql.parquet import ParquetCrew, ReadFailed
@@ -132,6 +142,17 @@ class PostgresSnapshot(SourceSnapshot):
 
         layout = self._lay_out_at_once(read, parts)
         return parts_of_read(self._dialect, read, layout, self._reader_settings(" arrow"))
+
+    def jdbc(self, read: Read, parts: int) -> JdbcRead:
+        from dataloader_sources.postgresql.jdbc import jdbc_read
+
+        layout = self._lay_out_at_once(read, parts)
+        settings, options = self._session.settings, self._session.options
+        return jdbc_read(self._dialect, read, layout, settings, options, self._reader_settings())
+
+    def why_failed(self, read: Read) -> DataLoaderError | None:
+        """Reads the rows again for the server's own error; where that works, the connection was lost."""
+        return self._inquiry.diagnosis(read).replay(self._dialect.render(read)) or lost()
 
     def unrepresentable(self, read: Read, stats: Mapping[str, ColumnStats] | None) -> Sequence[Unrepresentable]:
         return self._inquiry.unrepresentable(read, stats)
