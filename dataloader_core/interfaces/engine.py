@@ -101,6 +101,20 @@ class Destination(ABC):
             RivalCommitError: anything else committed since ``look``.
         """
 
+    def register(self, look: Look) -> Sequence[str]:
+        """Make the table known where readers look it up, in a catalog, before the load reads its source.
+
+        Called once a load, with the settled look, and not for a backfill's staging table. Whatever an earlier load
+        could not finish is caught up. What goes wrong behind a commit must become a note of that commit.
+
+        Returns:
+            Notes for people; none by default, where the place of the table is all that readers need.
+
+        Raises:
+            DestinationRefusedError: the catalog does not take it; no row was read or written.
+        """
+        return ()
+
     @abstractmethod
     def prepare(
         self,

@@ -66,6 +66,7 @@ class TableLoad:
         source = session.describe(table.relation, table.columns, table.on_unrepresentable)
         target = load.destination(table.destination_table_name)
         look = settle(load, target, source)
+        load.note(*target.register(look))
         load.stop()
         # recovery may have brought the table further: a finished backfill makes it another strategy's
         self._before = load.claim.watermark

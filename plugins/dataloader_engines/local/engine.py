@@ -11,6 +11,8 @@ from pydantic import BaseModel
 from dataloader_core.errors import DataLoaderError
 from dataloader_core.interfaces.engine import Destination, Engine
 from dataloader_core.interfaces.source import Check
+from dataloader_engines.local.catalog import UnityCatalog
+from dataloader_engines.local.catalog_destination import RegisteredDestination
 from dataloader_engines.local.destination import LocalDestination
 from dataloader_engines.local.errors import destination_errors
 from dataloader_engines.local.settings import LocalSettings
@@ -26,15 +28,19 @@ class LocalEngine(Engine):
     def __init__(self, settings: BaseModel) -> None:
         assert isinstance(settings, LocalSettings)
         self.settings = settings
+        self._catalog = UnityCatalog(settings) if settings.unity_catalog == "on" else None
 
     def destination(self, catalog: str, schema: str, table: str) -> Destination:
         with destination_errors(self.settings.lake):
             storage = open_storage(self.settings.lake, (catalog, schema, table), self.settings.temp_folder)
-        return LocalDestination(storage, self.settings)
+        if self._catalog is None:
+            return LocalDestination(storage, self.settings)
+        return RegisteredDestination(storage, self.settings, self._catalog, (catalog, schema, table))
 
     def checks(self) -> Sequence[Check]:
         drivers = ", ".join(f"{name} {version(name)}" for name in ("deltalake", "duckdb", "pyarrow"))
-        return (Check("drivers", True, drivers), self._storage_check())
+        found = (Check("drivers", True, drivers), self._storage_check())
+        return found if self._catalog is None else (*found, self._catalog_check(self._catalog))
 
     def _storage_check(self) -> Check:
         try:
@@ -43,3 +49,9 @@ class LocalEngine(Engine):
         except DataLoaderError as error:
             return Check("lake", False, error.problem, error.cure)
         return Check("lake", True, f"{self.settings.lake} answers ({entries} catalogs).")
+
+    def _catalog_check(self, catalog: UnityCatalog) -> Check:
+        try:
+            return catalog.check()
+        except DataLoaderError as error:
+            return Check("unity catalog", False, error.problem, error.cure)

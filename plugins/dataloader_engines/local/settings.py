@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -19,6 +20,9 @@ class LocalSettings(BaseModel):
         files: Files that one full read becomes at most. Contiguous ranges of keys make later merges cheap.
         memory_mb: Memory of one table's DuckDB, in MiB; beyond it, it uses the temp folder. Four times as much where a
             single value cannot be held otherwise.
+        unity_catalog: ``on`` registers each table as an external one in Unity Catalog, in the workspace that
+            ``DATABRICKS_HOST`` names, with the login that the Databricks SDK finds.
+        unity_catalog_patience_seconds: How long to repeat a call that the workspace throttles or does not answer.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -28,6 +32,8 @@ class LocalSettings(BaseModel):
     threads: int = Field(2, ge=1, le=64)
     files: int = Field(16, ge=1, le=1024)
     memory_mb: int = Field(160, ge=64)
+    unity_catalog: Literal["off", "on"] = "off"
+    unity_catalog_patience_seconds: int = Field(60, ge=1, le=3600)
 
     @field_validator("lake")
     @classmethod
