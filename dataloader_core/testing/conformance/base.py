@@ -1,0 +1,104 @@
+"""What the suites share: an engine for a class of tests, tables in its hands, and what it is declared not to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+from uuid import uuid4
+
+import pytest
+
+from dataloader_core.interfaces.engine import Destination, Engine
+from dataloader_core.testing.conformance.delta_log import DeltaLog
+from dataloader_core.testing.conformance.report import CaseRecord
+from dataloader_core.testing.conformance.table import ConformanceTable, folder_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+NewTable = Callable[..., ConformanceTable]
+WAYS = ("parquet", "arrow")
+"""Ways of reading that the suite's own source offers."""
+
+
+class Conformance:
+    """Base of all suites. A subclass names its engine's class and makes an engine for a folder.
+
+    Attributes:
+        engine_class: Its ``name`` and ``reads`` are what the report and the skips are made from.
+        cannot: What the engine does not do: reasons by patterns of cases' names, as the report shows them. A case
+            that is named here is skipped with that reason; nothing else skips a case.
+        area: The suite's name in the report.
+    """
+
+    engine_class: ClassVar[type[Engine]]
+    cannot: ClassVar[Mapping[str, str]] = {}
+    area: ClassVar[str] = ""
+
+    @classmethod
+    def new_engine(cls, folder: Path) -> Engine:
+        """An engine whose tables lie in this empty folder; all tests of the class use it."""
+        raise NotImplementedError(f"{cls.__name__} has no new_engine().")
+
+    @classmethod
+    def read_table(cls, destination: Destination) -> pa.Table:
+        """The rows that a reader of the table sees. Override it where a table does not lie in a folder."""
+        return DeltaLog(folder_of(destination)).read()
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def engine(cls, tmp_path_factory: pytest.TempPathFactory) -> Engine:
+        return cls.new_engine(tmp_path_factory.mktemp("lake"))
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def new_table(cls, engine: Engine) -> Iterator[NewTable]:
+        """``new_table({"id": "int", "name": "string"})``: a created table; ``created=False``: only its name."""
+        made: list[ConformanceTable] = []
+
+        def new(types: Mapping[str, str], *, created: bool = True, name: str | None = None, **more: Any) -> Any:
+            table = ConformanceTable(engine, cls.read_table, name or f"t_{uuid4().hex}", types, **more)
+            made.append(table)
+            if created:
+                table.create()
+            return table
+
+        yield new
+        for table in made:
+            table.close()
+
+    @pytest.fixture(autouse=True)
+    def _declared(self, request: pytest.FixtureRequest) -> None:
+        case = self.case_of(request.node)
+        request.node.user_properties.append((CaseRecord.PROPERTY, case.to_json()))
+        if case.reason:
+            pytest.skip(case.reason)
+
+    @classmethod
+    def case_of(cls, item: pytest.Item) -> CaseRecord:
+        """The line of the report that a test makes."""
+        assert isinstance(item, pytest.Function)
+        params = dict(item.callspec.params) if hasattr(item, "callspec") else {}
+        variant = str(params.pop("way", "") or params.pop("strategy", ""))
+        detail = ""
+        if params:
+            shown = item.name.partition("[")[2].rstrip("]")
+            detail = "-".join(part for part in shown.split("-") if part != variant) if variant else shown
+        name = item.originalname
+        area = next(str(vars(c)["area"]) for c in cls.__mro__ if name in vars(c) and "area" in vars(c))
+        case = CaseRecord(cls.engine_class.name, area, sentence(name), detail, variant)
+        return replace(case, reason=cls._reason(case))
+
+    @classmethod
+    def _reason(cls, case: CaseRecord) -> str | None:
+        if case.variant in WAYS and case.variant not in cls.engine_class.reads:
+            return f"the engine does not read by {case.variant}"
+        return next((reason for pattern, reason in cls.cannot.items() if fnmatchcase(case.name, pattern)), None)
+
+
+def sentence(function_name: str) -> str:
+    """``test_a_merge_adds`` as words."""
+    return function_name.removeprefix("test_").replace("_", " ")

@@ -1,0 +1,75 @@
+"""A pytest plugin that gathers what conformance cases did: ``pytest -p dataloader_core.testing.conformance.plugin``.
+
+It prints a summary, and with ``--conformance-report=FILE`` it writes the report. Works with xdist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from dataloader_core.testing.conformance.base import Conformance
+from dataloader_core.testing.conformance.report import FAILED, PASSED, CaseRecord, Report
+
+MARK: Final = "<!-- report -->"
+"""In a page that exists, the report replaces what stands behind this line."""
+
+
+class Gatherer:
+    """Outcomes of cases in the order of their collection, as far as that is known."""
+
+    def __init__(self) -> None:
+        self.cases: dict[str, CaseRecord] = {}
+
+    def pytest_collection_modifyitems(self, items: Sequence[pytest.Item]) -> None:
+        for item in items:
+            cls = getattr(item, "cls", None)
+            if cls is not None and issubclass(cls, Conformance):
+                self.cases[item.nodeid] = cls.case_of(item)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        text = dict(report.user_properties).get(CaseRecord.PROPERTY)
+        if text is None:
+            return
+        case = CaseRecord.from_json(str(text))
+        if report.skipped:
+            reason = report.longrepr[2].removeprefix("Skipped: ") if isinstance(report.longrepr, tuple) else "skipped"
+            self.cases[report.nodeid] = case.ended(PASSED, reason)
+        elif report.failed:
+            self.cases[report.nodeid] = case.ended(FAILED)
+        elif report.when == "call":
+            self.cases[report.nodeid] = case
+
+    @property
+    def report(self) -> Report:
+        return Report(list(self.cases.values()))
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+        if self.cases:
+            terminalreporter.section("conformance")
+            for line in self.report.summary():
+                terminalreporter.write_line(line)
+        page = config.getoption("--conformance-report")
+        if page is not None:
+            write_page(page, self.report)
+
+
+def write_page(page: Path, report: Report) -> None:
+    """Put the report into the page, behind its mark if it has one."""
+    page.write_text(page_text(page, report), encoding="utf-8")
+
+
+def page_text(page: Path, report: Report) -> str:
+    head = page.read_text(encoding="utf-8").partition(MARK)[0] if page.exists() else "# Conformance\n\n"
+    return f"{head}{MARK}\n\n{report.markdown()}"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--conformance-report", type=Path, metavar="FILE", help="write the conformance report there")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Gatherer(), "conformance-gatherer")
