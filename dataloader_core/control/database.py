@@ -11,6 +11,7 @@ from dataloader_core.control import (
     answers,
     by_hand,
     claims,
+    launched,
     loads,
     migrate,
     outcomes,
@@ -27,6 +28,7 @@ from dataloader_core.control.records import (
     Claim,
     HistoryEntry,
     Holder,
+    LaunchedRun,
     LoadProgress,
     LoadResult,
     TableStatus,
@@ -169,6 +171,19 @@ class ControlDatabase:
     def attach_run(self, load_ids: Sequence[UUID], *, run_id: str, run_url: str | None = None) -> None:
         """Say which orchestrator's run carries these loads."""
         claims.attach_run(self._pool, load_ids, run_id, run_url)
+
+    # what launchers started elsewhere
+
+    def record_launch(self, run: LaunchedRun, load_ids: Sequence[UUID]) -> None:
+        """A launcher has started a run elsewhere: remember it until it has ended, and link it to its loads' rows."""
+        launched.record(self._pool, run, load_ids)
+
+    def open_launches(self) -> Sequence[LaunchedRun]:
+        """Runs that were launched and are not known to have ended, oldest first."""
+        return launched.still_open(self._pool)
+
+    def launch_ended(self, run: LaunchedRun) -> None:
+        launched.ended(self._pool, run)
 
     # one load, guarded
 

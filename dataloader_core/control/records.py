@@ -146,6 +146,16 @@ class LoadProgress:
 
 
 @dataclass(frozen=True)
+class LaunchedRun:
+    """What a launcher started elsewhere for an orchestrator's run; the launcher finds it again by its ``reference``."""
+
+    run_id: str
+    launcher: str
+    reference: str
+    url: str | None = None
+
+
+@dataclass(frozen=True)
 class TableStatus:
     """One row of ``dataloader status``."""
 

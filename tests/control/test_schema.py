@@ -253,7 +253,7 @@ def test_who_may_not_make_roles_is_told_which_are_missing(caplog: pytest.LogCapt
         shutil.rmtree(folder, ignore_errors=True)
     told = [record.getMessage() for record in caplog.records if record.name == migrate.__name__]
     assert [message.split()[3] for message in told] == ["dataloader_reader", "dataloader_editor", "dataloader_loader"]
-    assert all("Run sql/007_roles.sql" in message for message in told)
+    assert all("Run sql/008_roles.sql" in message for message in told)
 
 
 # connections

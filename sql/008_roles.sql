@@ -1,4 +1,4 @@
--- DataLoader's control schema, part 7: roles and all that they may. Where the user may not create roles they are
+-- DataLoader's control schema, part 8: roles and all that they may. Where the user may not create roles they are
 -- skipped with a warning; run this file again as one who may. It comes last, so that it covers every table.
 
 DO $$
@@ -13,7 +13,7 @@ BEGIN
         EXCEPTION
             WHEN insufficient_privilege THEN
                 RAISE WARNING 'Role % is not there and % may not create it; skipped.', role, current_user
-                    USING HINT = 'Run sql/007_roles.sql as one who may.';
+                    USING HINT = 'Run sql/008_roles.sql as one who may.';
             WHEN duplicate_object OR unique_violation THEN
                 NULL;  -- Roles belong to the whole server: another database's set-up was faster.
         END;
@@ -51,8 +51,9 @@ BEGIN
         GRANT INSERT, UPDATE ON control.historical_metadata, control.known_strategies TO dataloader_loader;
         GRANT INSERT, UPDATE, DELETE ON control.ticks TO dataloader_loader;
         GRANT INSERT, DELETE ON control.source_notes TO dataloader_loader;
+        GRANT INSERT, UPDATE ON control.launched_runs TO dataloader_loader;
         GRANT EXECUTE ON FUNCTION control.reset_table(text), control.cancel_load(text, text) TO dataloader_loader;
     END IF;
 END $$;
 
-INSERT INTO control.schema_version (number, name) VALUES (7, '007_roles') ON CONFLICT DO NOTHING;
+INSERT INTO control.schema_version (number, name) VALUES (8, '008_roles') ON CONFLICT DO NOTHING;

@@ -1,0 +1,51 @@
+"""Runs that launchers started elsewhere: remembered until they have ended, linked to the rows of their loads."""
+
+from __future__ import annotations
+
+from dataloader_core.control.database import ControlDatabase
+from dataloader_core.control.records import Claim, Holder, LaunchedRun
+from tests.control.conftest import Add, row_of
+
+DAGSTER = Holder("dagster", "another-host", 7)
+RUN = LaunchedRun(
+    "dagster-1", "databricks", "https://workspace.example/run/7", "https://workspace.example/#job/1/run/7"
+)
+
+
+def _claimed(control: ControlDatabase, key: str, run_id: str) -> Claim:
+    claim = control.claim_by_hand(key, DAGSTER)
+    assert claim is not None
+    control.attach_run([claim.load_id], run_id=run_id, run_url=f"http://dagster/runs/{run_id}")
+    return claim
+
+
+def test_the_control_row_links_to_both_runs(control: ControlDatabase, add: Add) -> None:
+    key = add()
+    claim = _claimed(control, key, RUN.run_id)
+    control.record_launch(RUN, [claim.load_id])
+    row = row_of(control, key)
+    assert (row["last_dagster_run"], row["last_databricks_run"]) == ("http://dagster/runs/dagster-1", RUN.url)
+
+
+def test_a_launch_is_open_until_it_has_ended(control: ControlDatabase) -> None:
+    control.record_launch(RUN, [])
+    control.record_launch(RUN, [])
+    assert control.open_launches() == [RUN]
+    control.launch_ended(RUN)
+    assert control.open_launches() == []
+
+
+def test_a_late_record_is_remembered_and_links_to_nobody_elses_load(control: ControlDatabase, add: Add) -> None:
+    key = add()
+    claim = _claimed(control, key, "dagster-2")
+    control.record_launch(RUN, [claim.load_id])
+    assert row_of(control, key)["last_databricks_run"] is None
+    assert control.open_launches() == [RUN]
+
+
+def test_a_load_that_has_ended_keeps_no_link_of_a_run_that_came_too_late(control: ControlDatabase, add: Add) -> None:
+    key = add()
+    claim = _claimed(control, key, RUN.run_id)
+    control.fail(claim, "stuck in queue")
+    control.record_launch(RUN, [claim.load_id])
+    assert row_of(control, key)["last_databricks_run"] is None
