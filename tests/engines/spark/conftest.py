@@ -1,0 +1,7 @@
+"""Fixtures of the Spark engine's tests: the run's session, and a source that JDBC can reach."""
+
+from __future__ import annotations
+
+from tests.support.spark import spark
+
+__all__ = ["spark"]
