@@ -11,7 +11,7 @@ import statistics
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -29,17 +29,20 @@ Line = dict[str, Any]
 class Bench:
     """Runs jobs in turn and gathers the lines of the table."""
 
-    def __init__(self, here: World, repeat: int) -> None:
+    def __init__(
+        self, here: World, repeat: int, jobs: str = "benchmarks.jobs", environ: Mapping[str, str] | None = None
+    ) -> None:
         self.here = here
+        self._jobs = jobs
+        self._environ = environ or {}
         self.repeat = repeat
         self.lines: list[Line] = []
         self.full_seconds: float | None = None
 
     def job(self, name: str, *args: str) -> dict[str, Any]:
-        command = [sys.executable, "-m", "benchmarks.jobs", name, *args]
-        done = subprocess.run(
-            command, env={**os.environ, **self.here.environ}, capture_output=True, text=True, check=False
-        )
+        command = [sys.executable, "-m", self._jobs, name, *args]
+        environ = {**os.environ, **self.here.environ, **self._environ}
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
         if done.returncode:
             raise SystemExit(f"{name} {args} failed:\n{done.stderr[-2000:]}")
         result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
@@ -229,13 +232,15 @@ def main() -> None:
             print(f"--- {name}", flush=True)
             run: Callable[[], None] = getattr(bench, name)
             run()
-    _write(bench.lines, given.scale)
+    file = Path(".bench") / f"results-{given.scale:g}.md"
+    write(bench.lines, file, given.scale, ("duckdb", "deltalake", "psycopg", "pyarrow"))
 
 
-def _write(lines: list[Line], scale: float) -> None:
-    libraries = ", ".join(f"{name} {version(name)}" for name in ("duckdb", "deltalake", "psycopg", "pyarrow"))
+def write(lines: list[Line], file: Path, scale: float, libraries: Iterable[str]) -> None:
+    """Print the table and keep it."""
+    versions = ", ".join(f"{name} {version(name)}" for name in libraries)
     text = [
-        f"TPC-H at scale {scale:g}; {os.cpu_count()} cores, Python {platform.python_version()}, {libraries}.",
+        f"TPC-H at scale {scale:g}; {os.cpu_count()} cores, Python {platform.python_version()}, {versions}.",
         "",
         "| what | measured | to reach | |",
         "|---|---|---|---|",
@@ -244,9 +249,8 @@ def _write(lines: list[Line], scale: float) -> None:
             for line in lines
         ),
     ]
-    folder = Path(".bench")
-    folder.mkdir(exist_ok=True)
-    (folder / f"results-{scale:g}.md").write_text("\n".join(text) + "\n")
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("\n".join(text) + "\n")
     print("\n".join(text))
 
 

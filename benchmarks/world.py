@@ -44,9 +44,10 @@ INSERT INTO appended SELECT * FROM lineitem;
 class World:
     """Servers and folders of one benchmark run."""
 
-    def __init__(self, folder: Path, scale: float) -> None:
+    def __init__(self, folder: Path, scale: float, tcp: bool) -> None:
         self.folder = folder
         self.scale = scale
+        self.tcp = tcp
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self._port = int(probe.getsockname()[1])
@@ -78,12 +79,20 @@ class World:
         return f"postgresql://peer:peer@127.0.0.1:{self._port}/source"
 
     @property
+    def source_jdbc(self) -> str:
+        return f"jdbc:postgresql://127.0.0.1:{self._port}/source?user=peer&password=peer"
+
+    @property
     def control_dsn(self) -> str:
         return self.cluster.url("control")
 
     @property
     def environ(self) -> Mapping[str, str]:
-        return {"DATALOADER_CONTROL_URL": self.control_dsn, "DATALOADER_LAKE": str(self.lake)}
+        return {
+            "DATALOADER_CONTROL_URL": self.control_dsn,
+            "DATALOADER_LAKE": str(self.lake),
+            "DATALOADER_SECRET_PEER": "peer",
+        }
 
     def set_up(self) -> None:
         self.cluster.create(durable=False)
@@ -98,9 +107,10 @@ class World:
             control.migrate()
             control.register_strategies(default_registry())
             fields: dict[str, Any] = {
-                "host": {"value": str(self.cluster.socket)},
+                "host": {"value": "127.0.0.1" if self.tcp else str(self.cluster.socket)},
                 "port": {"value": str(self.cluster.port)},
-                "user": {"value": _user_of(self.cluster)},
+                "user": {"value": "peer"},
+                "password": "DATALOADER_SECRET_PEER",
                 "database": {"value": "source"},
             }
             control.put_source(SourceConfig("tpch", "postgresql", fields, "env", max_concurrent_loads=200))
@@ -150,19 +160,19 @@ class World:
             control.apply_rows([row], {})
         return key
 
-
-def _user_of(cluster: Cluster) -> str:
-    with psycopg.connect(cluster.url("postgres")) as server:
-        row = server.execute("SELECT current_user").fetchone()
-    assert row is not None
-    return str(row[0])
+    def set_way(self, control_key: str, way: str) -> None:
+        with psycopg.connect(self.control_dsn, autocommit=True) as control:
+            control.execute(
+                "UPDATE control.table_control SET way_of_reading = %s WHERE control_key = %s", (way, control_key)
+            )
 
 
 @contextmanager
-def world(scale: float) -> Iterator[World]:
+def world(scale: float, tcp: bool = False) -> Iterator[World]:
+    """``tcp``: the loads reach the source over TCP, as JDBC must; otherwise by its Unix socket."""
     folder = Path(tempfile.mkdtemp(prefix="dl-bench-"))
     folder.chmod(0o755)
-    here = World(folder, scale)
+    here = World(folder, scale, tcp)
     try:
         here.set_up()
         yield here
