@@ -72,6 +72,10 @@ class SecretError(ConfigurationError):
     """A secret cannot be resolved or may not be used. Never holds the value."""
 
 
+class SecretUnavailableError(TransientError):
+    """The store of a secret is out of reach, throttles or cannot answer now."""
+
+
 class ControlDatabaseError(DataLoaderError):
     """The control database refused or could not answer."""
 

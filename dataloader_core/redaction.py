@@ -53,7 +53,8 @@ class _Known:
             self._pattern = _pattern(self._values)
 
     def redact(self, text: str) -> str:
-        return self._pattern.sub(MASK, text) if self._pattern else text
+        pattern = self._pattern
+        return pattern.sub(MASK, text) if pattern else text
 
     def __bool__(self) -> bool:
         return self._pattern is not None

@@ -8,7 +8,8 @@
   The whole ``db_config_value`` may be such a name, too.
 
 ``db_kv_scope`` says who resolves the names: ``env``, ``file:/run/secrets``, or what a plugin offers. In the scope
-``env`` a name is the environment variable's whole name, prefix and all; what is written is what is read.
+``env`` a name is the environment variable's whole name, prefix and all; what is written is what is read. A bare name of
+no backend (``azure-keyvault``) is a scope of the backend that takes such names.
 
 Whoever may edit a source chooses names, and could send a secret to a host of their own. So the deployment, not the
 row, says which scopes and which names are for sources: ``DATALOADER_SECRET_SCOPES`` and ``DATALOADER_SECRET_PATTERNS``.
@@ -17,14 +18,15 @@ row, says which scopes and which names are for sources: ``DATALOADER_SECRET_SCOP
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
+from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from dataloader_core.errors import ConfigurationError, DataLoaderError, SecretError, UnknownNameError
+from dataloader_core.errors import ConfigurationError, DataLoaderError, PluginError, SecretError, UnknownNameError
 from dataloader_core.interfaces.secrets import SecretBackend
 from dataloader_core.plugins.manager import Registry
 from dataloader_core.redaction import install_redaction, redact, remember
@@ -103,13 +105,18 @@ class Resolver:
         return secret
 
     def _open(self) -> SecretBackend:
-        kind, _, rest = self._scope.partition(":")
-        backend = self._registry.secret_backend(kind)
+        offer, rest = self._registry.secret_scope(self._scope)
         self.allow_scope()
-        return backend(rest or None)
+        made: SecretBackend = self._registry.load(offer)(rest)
+        return made
 
     def allow_scope(self) -> None:
-        """Refuse a scope that sources may not use; asks no backend. Raises SecretError."""
+        """Refuse a scope that sources may not use; asks no backend.
+
+        Raises:
+            SecretError: sources may not use it.
+            UnknownNameError: no plugin offers its backend.
+        """
         if not self._scope_allowed():
             raise SecretError(
                 f"Sources may not use the secret scope {self._scope!r}; allowed: "
@@ -122,18 +129,39 @@ class Resolver:
         # `file:/run/secrets/../..` would match a pattern that ends in `*`.
         if ".." in PurePosixPath(self._scope.partition(":")[2]).parts:
             return False
-        return any(fnmatchcase(self._scope, allowed) for allowed in self._settings.secret_scopes)
+        # A bare name may be allowed as it is written, too; other spellings gain nothing.
+        named = (self._whole,) if ":" in self._scope else (self._whole, self._scope)
+        return any(
+            self._whole == self._spelled(allowed) or any(fnmatchcase(name, allowed) for name in named)
+            for allowed in self._settings.secret_scopes
+        )
+
+    @cached_property
+    def _whole(self) -> str:
+        """The scope with its backend's name, in its one spelling: a row gains nothing by writing it otherwise."""
+        return self._spelled(self._scope)
+
+    def _spelled(self, scope: str) -> str:
+        try:
+            offer, rest = self._registry.secret_scope(scope)
+        except (UnknownNameError, PluginError):
+            return scope
+        return f"{offer.record.name}:{rest}" if rest else offer.record.name
 
     def allow(self, name: str) -> None:
         """Refuse a name that sources may not use; asks no backend. Raises SecretError."""
-        patterns = self._settings.secret_patterns
-        allowed = patterns.get(self._scope, patterns.get(self._scope.partition(":")[0], ("*",)))
+        allowed = self._patterns()
         if not any(fnmatchcase(name, pattern) for pattern in allowed):
             raise SecretError(
                 f"Sources may not use the secret {name!r} in the scope {self._scope!r}; names must be like "
                 f"{' or '.join(map(repr, allowed))}.",
                 cure="Give the secret such a name, or let whoever runs DataLoader extend DATALOADER_SECRET_PATTERNS.",
             )
+
+    def _patterns(self) -> Sequence[str]:
+        """What names must be like: as the deployment says of the scope, else of the backend, else anything."""
+        patterns = {self._spelled(scope): names for scope, names in self._settings.secret_patterns.items()}
+        return patterns.get(self._whole, patterns.get(self._whole.partition(":")[0], ("*",)))
 
 
 def _entries(source: SourceConfig) -> dict[str, Any]:

@@ -106,7 +106,7 @@ def check_secret_names(value: dict[str, Any] | str, scope: str, registry: Regist
         SecretError: sources may not use the scope or the name; a name is not repeated.
         UnknownNameError: no plugin offers the scope's backend.
     """
-    registry.select("secret backend", scope.partition(":")[0])
+    registry.secret_scope(scope)
     resolver = Resolver(scope, registry, settings)
     entries = {BUNDLE: value} if isinstance(value, str) else value
     if any(isinstance(name, str) for name in entries.values()):

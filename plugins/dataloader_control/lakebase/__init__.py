@@ -1,0 +1,1 @@
+"""The control database on Databricks Lakebase: OAuth tokens as passwords."""

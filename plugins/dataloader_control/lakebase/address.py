@@ -1,0 +1,92 @@
+"""What a ``lakebase://`` URL names.
+
+- ``lakebase://INSTANCE/DATABASE``: a provisioned instance;
+- ``lakebase://projects/P/branches/B/endpoints/E/DATABASE``: a compute endpoint of an autoscaling project, by the name
+  that Databricks itself gives it.
+
+Behind ``?`` stand parameters of libpq: ``user`` (another role than the token's own identity: a group), ``host``,
+``port``, ``sslmode``, ``sslrootcert`` ...
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import parse_qsl, unquote
+
+from dataloader_core.errors import ConfigurationError
+
+DEFAULT_DATABASE: Final = "databricks_postgres"
+"""What every Lakebase instance and project begins with."""
+_ENDPOINT = re.compile(r"(projects/[^/]+/branches/[^/]+/endpoints/[^/]+)(?:/([^/]*))?")
+_INSTANCE = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]*)(?:/([^/]*))?")
+_CURE: Final = (
+    "Write lakebase://INSTANCE/DATABASE or lakebase://projects/P/branches/B/endpoints/E/DATABASE, with a user, if "
+    "any, as ?user=NAME."
+)
+_ENCRYPTED: Final = ("require", "verify-ca", "verify-full")
+_NOT_OURS: Final = ("password", "passfile", "service", "dbname", "sslpassword")
+
+
+@dataclass(frozen=True)
+class Address:
+    """``autoscaling``: ``instance`` is the resource name of an endpoint, ``projects/...``."""
+
+    instance: str
+    database: str
+    autoscaling: bool
+    parameters: Mapping[str, str]
+
+    @property
+    def kind(self) -> str:
+        return "endpoint" if self.autoscaling else "instance"
+
+    @property
+    def where(self) -> str:
+        return f"{self.database} at the Lakebase {self.kind} {self.instance}"
+
+
+def parse(url: str) -> Address:
+    """The parts of a ``lakebase://`` URL.
+
+    Raises:
+        ConfigurationError: it is of another form, holds a password, or would send the token unencrypted.
+    """
+    path, _, query = url.partition("://")[2].partition("?")
+    endpoint, instance = _ENDPOINT.fullmatch(path), _INSTANCE.fullmatch(path)
+    match = endpoint or instance
+    if match is None or "@" in path:
+        # Not repeated: what stands there may be a password.
+        raise ConfigurationError("DATALOADER_CONTROL_URL is no lakebase:// URL of a known form.", cure=_CURE)
+    parameters = dict(parse_qsl(query, keep_blank_values=True))
+    _check(parameters)
+    return Address(
+        instance=unquote(match[1]),
+        database=unquote(match[2] or DEFAULT_DATABASE),
+        autoscaling=endpoint is not None,
+        parameters={"sslmode": "require"} | parameters,
+    )
+
+
+def _check(parameters: Mapping[str, str]) -> None:
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import make_conninfo
+
+    if found := sorted(set(_NOT_OURS) & set(parameters)):
+        raise ConfigurationError(
+            f"DATALOADER_CONTROL_URL gives {', '.join(found)}; on Lakebase the password is a token that is fetched.",
+            cure="Leave it out.",
+        )
+    if (mode := parameters.get("sslmode", "require")) not in _ENCRYPTED:
+        raise ConfigurationError(
+            f"DATALOADER_CONTROL_URL has sslmode={mode}; the token would travel in the clear.",
+            cure=f"Write one of {', '.join(_ENCRYPTED)}, or leave it out.",
+        )
+    try:
+        make_conninfo(**parameters)
+    except ProgrammingError as error:
+        raise ConfigurationError(
+            f"DATALOADER_CONTROL_URL: {str(error).strip()}.", cure="Behind ? stand parameters of libpq."
+        ) from None

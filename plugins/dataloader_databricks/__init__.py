@@ -1,0 +1,1 @@
+"""What the plugins for Databricks share: one client of the workspace's API, and its errors in plain words."""

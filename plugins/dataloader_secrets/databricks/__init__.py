@@ -1,0 +1,1 @@
+"""Secrets in Databricks secret scopes."""

@@ -1,0 +1,1 @@
+"""Secrets in an Azure Key Vault."""
