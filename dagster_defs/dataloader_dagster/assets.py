@@ -2,7 +2,6 @@
 
 # Without `from __future__ import annotations`: Dagster reads the asset function's own annotations and takes no text.
 
-import os
 from collections.abc import Sequence
 from contextlib import closing
 from uuid import UUID
@@ -11,16 +10,16 @@ from dagster import AssetExecutionContext, AssetsDefinition, Config, Failure, Ma
 from pydantic import Field
 
 from dataloader_core.app import App
-from dataloader_core.control.records import Outcome
+from dataloader_core.claiming import runs_alone
+from dataloader_core.control.records import Claim, LaunchedRun, Outcome
 from dataloader_core.errors import DataLoaderError
-from dataloader_core.interfaces.launcher import Launcher, RunOrder
+from dataloader_core.interfaces.launcher import RunOrder
 from dataloader_core.settings import read_settings
+from dataloader_dagster.launching import launched_run, launcher, settings_of_loads
 from dataloader_dagster.messages import from_message
 from dataloader_dagster.requests import TABLE_LOAD
 from dataloader_dagster.settings import DagsterSettings
 from dataloader_dagster.translator import TableAssetTranslator
-
-TIME_LIMIT_SECONDS = 24 * 3600
 
 
 class TableLoadConfig(Config):
@@ -59,7 +58,9 @@ class TableRun:
         self._app = app
         self._config = config
         self._translator = translator
-        self._run_url = read_settings(DagsterSettings).run_url(context.run.run_id)
+        self._settings = read_settings(DagsterSettings)
+        self._run_url = self._settings.run_url(context.run.run_id)
+        self._loads = [UUID(load) for load in config.loads]
         self._outcomes: list[Outcome] = []
 
     def execute(self) -> MaterializeResult[None]:
@@ -68,9 +69,9 @@ class TableRun:
         Raises:
             Failure: a table failed, or nothing was left to load.
         """
-        loads = [UUID(load) for load in self._config.loads]
-        self._app.control.attach_run(loads, run_id=self._context.run.run_id, run_url=self._run_url)
-        if not self._app.control.claims(loads):
+        self._app.control.attach_run(self._loads, run_id=self._context.run.run_id, run_url=self._run_url)
+        claims = self._app.control.claims(self._loads)
+        if not claims:
             raise Failure(
                 "None of these loads holds its claim any more: it was cancelled, reaped, or has ended. "
                 "The sensor claims the tables anew; running this run again does not.",
@@ -79,7 +80,7 @@ class TableRun:
         died: DataLoaderError | None = None
         message = "The run was interrupted before this table reported an outcome."
         try:
-            self._launch()
+            self._launch(claims)
             message = "The process ended without an outcome for this table."
         except DataLoaderError as error:
             died = error
@@ -88,18 +89,31 @@ class TableRun:
             silent = self._app.control.fail_unreported(self._context.run.run_id, message)
         return self._result(died, silent)
 
-    def _launch(self) -> None:
+    def _launch(self, claims: Sequence[Claim]) -> None:
         order = RunOrder(
             db_config_key=self._config.db_config_key,
             loads=self._config.loads,
-            environment={},
-            time_limit_seconds=TIME_LIMIT_SECONDS,
+            environment=settings_of_loads(self._app.settings),
+            time_limit_seconds=self._time_limit(claims),
         )
+        made = launcher(self._app.registry, self._app.settings.launcher)
+        launched: LaunchedRun | None = None
         # Closed here and not by the garbage collector: whatever interrupts this loop stops the process first.
-        with closing(launcher(self._app).launch(self._context, order)) as messages:
+        with closing(made.launch(self._context, order)) as messages:
             for message in messages:
-                if outcome := from_message(message):
+                if found := launched_run(message, self._context.run.run_id, made.name):
+                    launched = found
+                    self._app.control.record_launch(launched, self._loads)
+                elif outcome := from_message(message):
                     self._report(outcome)
+        # A run that ended otherwise is asked for once more, by the sensor's tick.
+        if launched is not None:
+            self._app.control.launch_ended(launched)
+
+    def _time_limit(self, claims: Sequence[Claim]) -> int:
+        if any(runs_alone(self._app, claim.table.load_strategy) for claim in claims):
+            return self._settings.alone_time_limit
+        return self._settings.run_time_limit
 
     def _report(self, outcome: Outcome) -> None:
         self._outcomes.append(outcome)
@@ -127,10 +141,3 @@ class TableRun:
             metadata={**totals, "failed": MetadataValue.md(listed)},
             allow_retries=False,
         )
-
-
-def launcher(app: App) -> Launcher:
-    """The launcher that the setting ``DATALOADER_LAUNCHER`` names."""
-    record = app.registry.record("launcher", app.settings.launcher)
-    made = app.registry.launcher(app.settings.launcher)
-    return made(read_settings(record.settings, os.environ) if record.settings else None)

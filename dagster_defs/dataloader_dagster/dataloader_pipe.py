@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -21,13 +22,15 @@ from dataloader_core.control.records import Claim, LoadProgress, Outcome
 from dataloader_dagster.messages import to_message
 
 if TYPE_CHECKING:
-    from dagster_pipes import PipesContext, PipesParamsLoader
+    from dagster_pipes import PipesContext, PipesMessageWriter, PipesParamsLoader
 
     from dataloader_core.loading.loader import DataLoader
 
 PARENT_PIPE: Final = "DATALOADER_PARENT_PIPE"
 """Set by a launcher whose process holds the other end of standard input: the seconds of grace after that has ended."""
 PROGRESS_SECONDS: Final = 10.0
+CHUNK_SECONDS: Final = 5.0
+"""How often messages are written, where they are written as files."""
 
 
 class Reporter:
@@ -88,16 +91,28 @@ def main() -> int:
         sys.stderr.write("This is started by a launcher, inside a Dagster run. By hand: dataloader load TABLE\n")
         return 2
     cancellation = Cancellation()
-    signal.signal(signal.SIGTERM, cancellation.request)
-    signal.signal(signal.SIGINT, cancellation.request)
+    # Databricks may run this in a thread that is not the main one, where signals cannot be caught.
+    with suppress(ValueError):
+        signal.signal(signal.SIGTERM, cancellation.request)
+        signal.signal(signal.SIGINT, cancellation.request)
     _watch_parent(os.environ, cancellation.request)
-    with open_dagster_pipes(params_loader=parameters) as pipes:
+    with open_dagster_pipes(params_loader=parameters, message_writer=_writer(parameters)) as pipes:
+        os.environ.update(pipes.extras.get("environment", {}))
         app = App.from_environment()
         try:
             load(app, pipes.extras, Reporter(pipes), cancellation)
         finally:
             app.close()
     return 0
+
+
+def _writer(parameters: PipesParamsLoader) -> PipesMessageWriter[Any]:
+    """Where the way back is a folder, it is one of a Volume: messages are files there."""
+    from dagster_pipes import PipesDefaultMessageWriter, PipesUnityCatalogVolumesMessageWriter
+
+    if os.path.isdir(parameters.load_messages_params().get("path", "")):
+        return PipesUnityCatalogVolumesMessageWriter(interval=CHUNK_SECONDS)
+    return PipesDefaultMessageWriter()
 
 
 def load(app: App, order: Mapping[str, Any], reporter: Reporter, cancellation: Cancellation) -> Sequence[Outcome]:
@@ -152,4 +167,6 @@ def _watch_parent(environment: Mapping[str, str], lost: Callable[[], None]) -> N
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # Some Databricks runtimes take any SystemExit for a failure, that of 0 as well.
+    if code := main():
+        sys.exit(code)

@@ -1,4 +1,7 @@
-"""When a run ends badly: whatever it carried and did not report is Failed. Guarded, so late news change nothing."""
+"""When a run ends badly: what it carried and did not report is Failed, what it left behind elsewhere is cancelled.
+
+Guarded, so late news change nothing.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ from dagster import (
 
 from dataloader_core.app import App
 from dataloader_core.settings import read_settings
-from dataloader_dagster.runs import attach
+from dataloader_dagster.launching import end_orphans
+from dataloader_dagster.runs import DagsterRuns, attach
 from dataloader_dagster.settings import DagsterSettings
 
 if TYPE_CHECKING:
@@ -57,5 +61,6 @@ def reconcile(context: RunStatusSensorContext, message: str) -> None:
         attach(app.control, context.dagster_run, read_settings(DagsterSettings))
         for control_key in app.control.fail_unreported(context.dagster_run.run_id, message):
             context.log.warning(f"{control_key}: {message}")
+        end_orphans(app, DagsterRuns(context.instance), context.log)
     finally:
         app.close()

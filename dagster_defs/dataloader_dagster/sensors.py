@@ -11,6 +11,7 @@ from dataloader_core.claiming import claim_due
 from dataloader_core.control.processes import this_process
 from dataloader_core.failpoints import hit
 from dataloader_core.settings import read_settings
+from dataloader_dagster.launching import end_orphans
 from dataloader_dagster.requests import TABLE_LOAD_JOB, run_request
 from dataloader_dagster.runs import DagsterRuns, attach_waiting_runs
 from dataloader_dagster.settings import DagsterSettings
@@ -37,6 +38,7 @@ def tick(app: App, context: SensorEvaluationContext) -> Iterator[RunRequest | Sk
     attach_waiting_runs(app.control, runs, read_settings(DagsterSettings))
     for control_key in app.control.reap_lost_loads(runs.is_alive):
         context.log.warning(f"{control_key}: nobody runs its load any more; it is Failed.")
+    end_orphans(app, runs, context.log)
     # The run does not exist yet; it is attached while it waits, or when it starts.
     claimed = claim_due(app, this_process("dagster"))
     hit("dagster.after_claim")

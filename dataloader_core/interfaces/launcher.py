@@ -57,6 +57,10 @@ class Launcher(ABC):
     def launch(self, context: AssetExecutionContext, order: RunOrder) -> Generator[Mapping[str, Any], None, None]:
         """Start the process and yield one message per table as it ends, until the process ended.
 
+        A launcher whose process can outlive this one says so first, as soon as the process exists:
+        ``{"launched": {"reference": ..., "url": ...}}`` (again when it learns the URL). The caller remembers it, and
+        gives the reference to :meth:`end` where this process could not end it any more.
+
         However the generator ends (closed by its caller, interrupted because the Dagster run was cancelled), the
         process is stopped first: politely, so that its loads end as cancelled, then by force. The interruption is
         raised again, never swallowed: a cancelled run must not look like a success.
@@ -65,3 +69,20 @@ class Launcher(ABC):
             TransientError: the process could not be started, died, or exceeded ``time_limit_seconds``. What it
                 reported before was yielded.
         """
+
+    def end(self, reference: str) -> bool:
+        """End what an earlier launch left behind, whose Dagster run is over; asked again until it is True.
+
+        It must not take long: a sensor's tick waits for it. The default is for launchers whose process never
+        outlives the one that launched it.
+
+        Args:
+            reference: What :meth:`launch` said of it.
+
+        Returns:
+            Whether it has ended by now, or is not known any more.
+
+        Raises:
+            DataLoaderError: it could not be asked; it is tried again.
+        """
+        return True

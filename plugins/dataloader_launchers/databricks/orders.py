@@ -1,0 +1,120 @@
+"""How a run is asked for: one task on a cluster, a new cluster or serverless compute, or a job that was deployed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from dataloader_core.settings import variable
+from dataloader_launchers.databricks.errors import Subject
+from dataloader_launchers.databricks.settings import DatabricksSettings
+
+if TYPE_CHECKING:
+    from databricks.sdk import WorkspaceClient
+
+PACKAGE: Final = "dataloader-core"
+ENTRY_POINT: Final = "dataloader-pipe"
+TASK_KEY: Final = "dataloader"
+_ENVIRONMENT_KEY: Final = "dataloader"
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What every shape of a run is told.
+
+    ``parameters``: the Pipes arguments. ``token``: the workspace starts one run of it, however often it is asked, so
+    that a request whose answer was lost can be made again. ``timeout_seconds``: when the workspace itself ends it.
+    """
+
+    name: str
+    token: str
+    parameters: Mapping[str, str]
+    environment: Mapping[str, str]
+    timeout_seconds: int
+
+
+def subject_of(settings: DatabricksSettings) -> Subject:
+    """What the workspace is asked for when a run is started."""
+    if settings.shape == "cluster":
+        name = f"a run on the cluster {settings.databricks_cluster_id!r}"
+        return Subject(name, variable("databricks_cluster_id"), "Can Restart on the cluster")
+    if settings.shape == "new_cluster":
+        right = "the right to create clusters, or a policy's"
+        return Subject("a run on a new cluster", variable("databricks_new_cluster"), right)
+    if settings.shape == "serverless":
+        right = "serverless compute for jobs, enabled in the workspace"
+        return Subject("a run on serverless compute", variable("databricks_environment_version"), right)
+    name = f"a run of the job {settings.databricks_job_id}"
+    return Subject(name, variable("databricks_job_id"), "Can Manage Run on the job")
+
+
+def environment_travels_with_cluster(settings: DatabricksSettings) -> bool:
+    """A new cluster gets settings as its own variables, so that they may refer to secrets; elsewhere the order has
+    them."""
+    return settings.shape == "new_cluster"
+
+
+def start(client: WorkspaceClient, settings: DatabricksSettings, request: RunRequest) -> int:
+    """Start the run; its id."""
+    if settings.shape == "job":
+        return _run_now(client, settings, request)
+    from databricks.sdk.service.jobs import SubmitTask
+
+    task: dict[str, Any] = {"task_key": TASK_KEY} | _entry(settings, request)
+    more: dict[str, Any] = {}
+    if settings.shape == "serverless":
+        task["environment_key"] = _ENVIRONMENT_KEY
+        more["environments"] = [_serverless(settings)]
+    else:
+        task |= {"libraries": [_library(one) for one in settings.databricks_libraries]} | _cluster(settings, request)
+    return client.jobs.submit(
+        run_name=request.name,
+        idempotency_token=request.token,
+        timeout_seconds=request.timeout_seconds,
+        tasks=[SubmitTask.from_dict(task)],
+        **more,
+    ).run_id
+
+
+def _run_now(client: WorkspaceClient, settings: DatabricksSettings, request: RunRequest) -> int:
+    """A job's parameters where it declares them for this, else the parameters of its Python task."""
+    job_id = settings.databricks_job_id
+    assert job_id is not None, "the shape is a job"
+    job = client.jobs.get(job_id)
+    declared = {one.name for one in (job.settings.parameters if job.settings else None) or ()}
+    named = {name.removeprefix("--").replace("-", "_"): value for name, value in request.parameters.items()}
+    if declared >= set(named):
+        return client.jobs.run_now(job_id, idempotency_token=request.token, job_parameters=named).run_id
+    return client.jobs.run_now(job_id, idempotency_token=request.token, python_params=_flat(request)).run_id
+
+
+def _entry(settings: DatabricksSettings, request: RunRequest) -> dict[str, Any]:
+    if settings.databricks_python_file is not None:
+        return {"spark_python_task": {"python_file": settings.databricks_python_file, "parameters": _flat(request)}}
+    wheel = {"package_name": PACKAGE, "entry_point": ENTRY_POINT, "parameters": _flat(request)}
+    return {"python_wheel_task": wheel}
+
+
+def _cluster(settings: DatabricksSettings, request: RunRequest) -> dict[str, Any]:
+    if settings.databricks_new_cluster is None:
+        return {"existing_cluster_id": settings.databricks_cluster_id}
+    variables = {**settings.databricks_new_cluster.get("spark_env_vars", {}), **request.environment}
+    return {"new_cluster": {**settings.databricks_new_cluster, "spark_env_vars": variables}}
+
+
+def _serverless(settings: DatabricksSettings) -> Any:
+    from databricks.sdk.service.compute import Environment
+    from databricks.sdk.service.jobs import JobEnvironment
+
+    version = settings.databricks_environment_version
+    spec = Environment(environment_version=version, dependencies=list(settings.databricks_libraries))
+    return JobEnvironment(environment_key=_ENVIRONMENT_KEY, spec=spec)
+
+
+def _library(text: str) -> dict[str, Any]:
+    return {"whl": text} if text.endswith(".whl") else {"pypi": {"package": text}}
+
+
+def _flat(request: RunRequest) -> list[str]:
+    return [part for pair in request.parameters.items() for part in pair]
