@@ -1,4 +1,4 @@
-"""The local engine under the shipped suite; its rows are read by delta-rs, which is not the suite's own reader."""
+"""The local engine under the suites; its rows are read by delta-rs, which is not the suite's own reader."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import pyarrow as pa
 from dataloader_core.interfaces.engine import Destination, Engine
 from dataloader_core.testing.conformance import EngineConformance
 from dataloader_engines.local.engine import LocalEngine
-from dataloader_engines.local.settings import LocalSettings
+from tests.conformance.loads import LoadConformance
 from tests.conformance.readers import read_by_delta_rs
+from tests.support.loads import local_engine
 
 
 class TestLocal(EngineConformance):
@@ -18,8 +19,16 @@ class TestLocal(EngineConformance):
 
     @classmethod
     def new_engine(cls, folder: Path) -> Engine:
-        return LocalEngine(LocalSettings(lake=str(folder), memory_mb=256))
+        return local_engine(folder)
 
     @classmethod
     def read_table(cls, destination: Destination) -> pa.Table:
         return read_by_delta_rs(destination)
+
+
+class TestLocalLoads(LoadConformance):
+    engine_class = LocalEngine
+
+    @classmethod
+    def new_engine(cls, folder: Path) -> Engine:
+        return local_engine(folder)

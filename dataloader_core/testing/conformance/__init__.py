@@ -30,9 +30,9 @@ from dataloader_core.testing.conformance.writes import WriteConformance  # noqa:
 
 
 class EngineConformance(
-    WriteConformance, TypeConformance, SchemaConformance, ProtocolConformance, OwnershipConformance, PlanConformance
+    PlanConformance, OwnershipConformance, ProtocolConformance, SchemaConformance, TypeConformance, WriteConformance
 ):
-    """Everything that an engine must do, without any database."""
+    """Everything that an engine must do, without any database. (Cases run from the last base to the first.)"""
 
 
 __all__ = [

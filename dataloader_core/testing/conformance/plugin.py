@@ -1,10 +1,12 @@
 """A pytest plugin that gathers what conformance cases did: ``pytest -p dataloader_core.testing.conformance.plugin``.
 
-It prints a summary, and with ``--conformance-report=FILE`` it writes the report. Works with xdist.
+It prints a summary, and with ``--conformance-report=PAGE`` it writes the report. ``--conformance-check=PAGE`` runs
+nothing and fails where the page is not what a run without failures would write. Works with xdist.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -47,29 +49,34 @@ class Gatherer:
     def report(self) -> Report:
         return Report(list(self.cases.values()))
 
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        written, checked = (session.config.getoption(f"--conformance-{what}") for what in ("report", "check"))
+        if written is not None and not hasattr(session.config, "workerinput"):
+            written.write_text(page_text(written, self.report), encoding="utf-8")
+        if checked is not None and checked.read_text(encoding="utf-8") != page_text(checked, self.report):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            print(f"{checked} is not what the suites produce: write it anew.", file=sys.stderr)  # noqa: T201
+
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-        if self.cases:
+        if self.cases and not config.option.collectonly:
             terminalreporter.section("conformance")
             for line in self.report.summary():
                 terminalreporter.write_line(line)
-        page = config.getoption("--conformance-report")
-        if page is not None:
-            write_page(page, self.report)
-
-
-def write_page(page: Path, report: Report) -> None:
-    """Put the report into the page, behind its mark if it has one."""
-    page.write_text(page_text(page, report), encoding="utf-8")
 
 
 def page_text(page: Path, report: Report) -> str:
+    """The page with this report: behind its mark, where there is such a page."""
     head = page.read_text(encoding="utf-8").partition(MARK)[0] if page.exists() else "# Conformance\n\n"
     return f"{head}{MARK}\n\n{report.markdown()}"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--conformance-report", type=Path, metavar="FILE", help="write the conformance report there")
+    group = parser.getgroup("conformance")
+    group.addoption("--conformance-report", type=Path, metavar="PAGE", help="write the conformance report there")
+    group.addoption("--conformance-check", type=Path, metavar="PAGE", help="collect only, and compare with the page")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--conformance-check") is not None:
+        config.option.collectonly = True
     config.pluginmanager.register(Gatherer(), "conformance-gatherer")

@@ -12,6 +12,8 @@ PASSED: Final = "passed"
 FAILED: Final = "FAILED"
 _MATRIX: Final = 3
 """A case with more details than these gets a table of its own."""
+_WIDEST: Final = 8
+"""Columns of a table that can still be read."""
 
 
 @dataclass(frozen=True)
@@ -94,14 +96,25 @@ class Report:
     def _area(self, area: str) -> Iterable[str]:
         cases = [c for c in self.cases if c.area == area]
         details = {name: {c.detail for c in cases if c.case == name} for name in _unique(c.case for c in cases)}
-        plain = [c for c in cases if len(details[c.case]) <= _MATRIX]
+        varied = {c.case for c in cases if c.variant}
         yield f"## {area}"
-        if plain:
-            yield self._table(plain, lambda c: c.label)
+        for with_variants in (False, True):
+            plain = [c for c in cases if len(details[c.case]) <= _MATRIX and (c.case in varied) == with_variants]
+            if plain:
+                yield self._table(plain, lambda c: c.label)
         for name, found in details.items():
             if len(found) > _MATRIX:
                 yield f"### {name[0].upper()}{name[1:]}"
-                yield self._table([c for c in cases if c.case == name], lambda c: c.detail)
+                yield from self._matrix([c for c in cases if c.case == name])
+
+    def _matrix(self, cases: Sequence[CaseRecord]) -> Iterable[str]:
+        """One table, or one for each engine where it would be too wide."""
+        engines = _unique(c.engine for c in cases)
+        if len({c.column for c in cases}) <= _WIDEST or len(engines) == 1:
+            yield self._table(cases, lambda c: c.detail)
+            return
+        for engine in engines:
+            yield self._table([c for c in cases if c.engine == engine], lambda c: c.detail)
 
     def _table(self, cases: Sequence[CaseRecord], label: Callable[[CaseRecord], str]) -> str:
         columns = _unique(c.column for c in cases)
