@@ -41,8 +41,8 @@ def jdbc_dataframe(spark: SparkSession, read: JdbcRead, fields: spark.StructType
         **({"sessionInitStatement": read.session_init} if read.session_init else {}),
         **{name: _plain(value) for name, value in read.properties.items()},
     }
-    reader = spark.read.format("jdbc").options(**options)
-    tables = [reader.option("dbtable", f"(\n{select}\n) q") for select in read.selects]
+    # A reader each: `option` changes the one that it is called on.
+    tables = [spark.read.format("jdbc").options(**options, dbtable=f"(\n{select}\n) q") for select in read.selects]
     try:
         frames = [_typed(table.load(), read.as_text, fields) for table in tables]
     except SPARK_ERRORS as error:
