@@ -27,9 +27,7 @@ from dataloader_core.errors import (
     UnrepresentableValueError,
 )
 from dataloader_core.interfaces.source import Unrepresentable
-from dataloader_core.plan import Append, HighestRead, LossPolicy, Merge, Read, Replace, Write
-from dataloader_core.types import BIGINT, ColumnType
-from dataloader_core.values import Value
+from dataloader_core.plan import Append, LossPolicy, Merge, Read, Replace, Write
 
 COLUMNS = {"id": "int", "name": "string"}
 SPAWN = multiprocessing.get_context("spawn")
@@ -234,33 +232,6 @@ def test_the_source_is_told_the_bounds_over_all_files(lake: Path) -> None:
     assert (rows.asked["id"].low, rows.asked["id"].high, rows.asked["id"].nulls) == ("-3", "96", 0)
 
 
-@pytest.mark.parametrize(
-    ("kind", "values", "upto", "inclusive", "high", "above"),
-    [
-        ("bigint", "1, 5, 9", "5", True, "5", 1),
-        ("bigint", "1, 5, 9", "5", False, "1", 2),
-        ("bigint", "1, NULL, 9", None, True, "9", 0),
-        ("bigint", "7, 8", "5", True, None, 2),
-        ("decimal(38,10)", "1.0000000001, 1.0000000002", None, True, "1.0000000002", 0),
-        ("date", "DATE '2024-02-28', DATE '2024-02-29'", "2024-02-29", False, "2024-02-28", 1),
-        ("timestamp_ntz", "TIMESTAMP '2024-01-01 00:00:00.000001'", None, True, "2024-01-01 00:00:00.000001", 0),
-        ("timestamp", "TIMESTAMPTZ '2024-01-01 02:00:00.5+02'", None, True, "2024-01-01 00:00:00.5+00", 0),
-        ("binary", r"'\x00\xFF'::BLOB, '\x01\x00'::BLOB", "01ff", True, "0100", 0),
-    ],
-)
-def test_the_highest_value_read_is_exact(
-    lake: Path, kind: str, values: str, upto: str | None, inclusive: bool, high: str | None, above: int
-) -> None:
-    table = Table(lake, {"w": kind})
-    table.create()
-    parsed = ColumnType.parse(kind)
-    rule = HighestRead("w", None, Value(parsed, upto) if upto else None, inclusive)
-    step = table.step(Append(), watermark=rule)
-    prepared = table.prepare(step, f"SELECT unnest([{values}]) AS w")
-    assert prepared.highest == (Value(parsed, high) if high else None)
-    assert prepared.above == above
-
-
 def test_a_wide_table_and_strange_names_arrive(lake: Path) -> None:
     names = [f'col "{i}" ü%/.' for i in range(1500)]
     table = Table(lake, dict.fromkeys(names, "int"))
@@ -321,13 +292,6 @@ def test_a_staging_table_of_another_row_or_changed_by_hand_is_refused_for_what_i
         DestinationRefusedError, match=r"no longer as the backfill left it: It has a generated column\. Drop"
     ):
         publish(replace(aside, owner=UID, problems=("It has a generated column.",)))
-
-
-def test_the_highest_value_of_nothing_is_nothing(lake: Path) -> None:
-    table = Table(lake, {"w": "bigint"})
-    table.create()
-    step = table.step(Append(), watermark=HighestRead("w", Value(BIGINT, "4")))
-    assert table.prepare(step, "SELECT 1::bigint AS w WHERE false").highest is None
 
 
 def test_a_data_file_that_is_gone_is_told_and_nothing_is_committed(lake: Path) -> None:

@@ -6,20 +6,16 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
-from deltalake import CommitProperties, DeltaTable, Field, Schema, write_deltalake
+from deltalake import DeltaTable, write_deltalake
 from local_table import UID, Table
 
-from dataloader_core.errors import DestinationRefusedError, RivalCommitError
+from dataloader_core.errors import DestinationRefusedError
 from dataloader_core.plan import Append, Merge
 
 ONE = "SELECT 1::int AS id, 'a' AS name, 1::decimal(12,2) AS amount"
-
-
-def test_nothing_there_is_no_table(lake: Path) -> None:
-    assert not Table(lake, {"id": "int"}).look().exists
 
 
 @pytest.mark.parametrize("entry", ["notes.txt", "part-1.parquet", "day=1/part.parquet"])
@@ -33,14 +29,6 @@ def test_a_folder_with_something_else_is_refused(lake: Path, entry: str) -> None
     assert file.exists()
 
 
-def test_an_empty_log_folder_of_a_crashed_creation_is_no_table(lake: Path) -> None:
-    table = Table(lake, {"id": "int"})
-    (table.path / "_delta_log").mkdir(parents=True)
-    assert not table.look().exists
-    table.create()
-    assert table.look().exists
-
-
 def test_a_file_where_a_folder_should_be_is_refused(lake: Path) -> None:
     lake.mkdir()
     (lake / "bronze").write_text("x")
@@ -49,11 +37,6 @@ def test_a_file_where_a_folder_should_be_is_refused(lake: Path) -> None:
         table.look()
     with pytest.raises(DestinationRefusedError):
         table.create()
-
-
-def test_a_second_creation_is_a_rival(orders: Table) -> None:
-    with pytest.raises(RivalCommitError):
-        orders.create()
 
 
 def test_commits_of_others_do_not_hide_ours(orders: Table) -> None:
@@ -82,35 +65,6 @@ def orders_batch() -> Any:
     )
 
 
-def test_a_known_fence_ends_the_search(orders: Table) -> None:
-    orders.load(ONE)
-    fence = orders.record(0)
-    orders.destination.commit_empty(orders.look(), fence)
-    assert orders.look(known=fence.version).newest is None
-    assert orders.look(known=fence.version).newest_fence == fence
-    assert orders.look(known=17).newest is not None
-
-
-def test_another_rows_commits_are_not_ours(orders: Table) -> None:
-    orders.load(ONE)
-    look = orders.look(uuid4())
-    assert look.app_version is None
-    assert look.newest is None
-    assert look.newest_fence is None
-    assert look.owner == UID
-
-
-def test_a_restore_after_our_last_commit_is_told_and_forgotten_with_the_next(orders: Table) -> None:
-    orders.load(ONE)
-    orders.load(ONE, Append())
-    DeltaTable(orders.path).restore(1)
-    look = orders.look()
-    assert look.restored
-    assert look.app_version == look.newest.version if look.newest else False
-    orders.load(ONE)
-    assert not orders.look().restored
-
-
 def test_what_the_log_no_longer_tells_is_told_by_the_newest_fence(orders: Table) -> None:
     orders.load(ONE)
     data = orders.look().newest
@@ -127,19 +81,6 @@ def test_what_the_log_no_longer_tells_is_told_by_the_newest_fence(orders: Table)
     assert look.newest_fence.data_version == data.version
     orders.load(ONE, Append())
     assert len(orders.rows()) == 2
-
-
-def test_ownership_is_taken_with_a_fence(orders: Table) -> None:
-    other = UUID("6b1f9a2e-0000-4000-8000-000000000002")
-    orders.load(ONE)
-    record = orders.record(0, other)
-    orders.destination.commit_empty(orders.look(other), record, own=True)
-    look = orders.look(other)
-    assert look.owner == other
-    assert look.app_version == record.version
-    assert look.newest_fence == record
-    assert look.problems == ()
-    assert len(orders.rows()) == 1
 
 
 def test_a_table_without_statistics_is_counted_by_its_files(orders: Table) -> None:
@@ -268,19 +209,6 @@ def test_features_that_are_only_possible_are_no_problem(lake: Path, made: dict[s
     assert table.look().problems == ()
     table.load("SELECT 1::int AS id, date '2024-01-01' AS day")
     assert len(table.rows()) == 1
-
-
-def test_a_strange_owner_is_refused(lake: Path) -> None:
-    table = Table(lake, {"id": "int"})
-    DeltaTable.create(
-        str(table.path),
-        Schema([Field("id", "integer")]),
-        configuration={"dataloader.table_uid": "me"},
-        raise_if_key_not_exists=False,
-        commit_properties=CommitProperties(),
-    )
-    with pytest.raises(DestinationRefusedError, match="no UUID"):
-        table.look()
 
 
 def test_only_the_owner_drops_a_table(orders: Table) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from local_table import ARROW, UID, Rows, Table
 
-from dataloader_core.errors import KeyValuesError, LossRefusedError, RivalCommitError
+from dataloader_core.errors import KeyValuesError, RivalCommitError
 from dataloader_core.plan import Append, Comparison, LossPolicy, Merge
 from dataloader_core.types import INT, ColumnType
 from dataloader_core.values import Value
@@ -92,14 +91,6 @@ def keyed(lake: Path) -> Table:
     return table
 
 
-def test_a_merge_that_changes_nothing_still_commits_its_record(lake: Path) -> None:
-    table = keyed(lake)
-    look, step = table.look(), table.step(BY_ID)
-    record = table.record()
-    table.destination.commit(step, table.prepare(step, values([])), look, record)
-    assert table.look().newest == record
-
-
 def test_only_files_that_hold_touched_rows_are_written_anew(lake: Path) -> None:
     table = Table(lake, KEYED)
     table.create()
@@ -159,50 +150,6 @@ def test_null_keys_are_refused_by_name_and_without_values(lake: Path) -> None:
     with pytest.raises(KeyValuesError, match=r"id \(1 rows\)"):
         table.load(values([(1, "a", 1), (None, "secret", 2)]), BY_ID)
     assert list(table.path.glob("*.parquet")) == []
-
-
-def test_doubled_keys_are_refused_with_samples_kept_out_of_the_message(lake: Path) -> None:
-    table = keyed(lake)
-    rows = [(key, "x", day) for key in range(4711, 4720) for day in (1, 2)]
-    with pytest.raises(KeyValuesError) as caught:
-        table.load(values(rows), BY_ID)
-    assert "4711" not in str(caught.value)
-    assert len(caught.value.samples) == 5
-
-
-def test_an_overwrite_is_checked_for_keys_that_nothing_proves(lake: Path) -> None:
-    table = keyed(lake)
-    step = replace(table.step(), unique=("id",))
-    with pytest.raises(KeyValuesError, match="occur more than once"):
-        table.prepare(step, values([(1, "a", 1), (1, "b", 1)]))
-
-
-def test_a_row_that_the_target_holds_twice_is_replaced_by_one(lake: Path) -> None:
-    table = keyed(lake)
-    table.load(values([(1, "a", 1)]), Append())
-    table.load(values([(1, "b", 1), (2, "c", 1)]), Append())
-    table.load(values([(1, "z", 5)]), BY_ID)
-    assert sorted(table.rows()) == [(1, "z", 5), (2, "c", 1)]
-
-
-def test_an_empty_window_deletes_nothing(lake: Path) -> None:
-    table = keyed(lake)
-    table.load(values([(1, "a", 1), (2, "b", 9)]))
-    window = Merge(("id",), (), (Comparison("day", ">=", Value(INT, "5")),))
-    with pytest.raises(LossRefusedError, match="window is empty"):
-        table.load(values([]), window)
-    assert len(table.rows()) == 2
-    table.load(values([]), window, loss=LossPolicy(allow_empty=True))
-    assert table.rows() == [(1, "a", 1)]
-
-
-def test_a_merge_that_deletes_too_much_is_refused_with_the_counts(lake: Path) -> None:
-    table = keyed(lake)
-    table.load(values([(i, "a", i) for i in range(10)]))
-    window = Merge(("id",), (Comparison("day", "<", Value(INT, "8")),))
-    with pytest.raises(LossRefusedError, match="8 of 10"):
-        table.load(values([(9, "b", 9)]), window, loss=LossPolicy(max_fraction=0.5))
-    assert len(table.rows()) == 10
 
 
 def test_a_merge_is_computed_again_after_a_rival(lake: Path) -> None:

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 from deltalake import DeltaTable
-from local_table import ARROW, PARQUET, Table, column
+from local_table import Table, column
 
-from dataloader_core.errors import DestinationRefusedError, RivalCommitError, SchemaChangeError
-from dataloader_core.interfaces.source import WayOfReading
+from dataloader_core.errors import SchemaChangeError
 from dataloader_core.plan import Append, Comparison, Merge, Write
 from dataloader_core.types import INT
 from dataloader_core.values import Value
@@ -41,26 +40,6 @@ def protocol_features(table: Table) -> set[str]:
 
 
 @pytest.mark.parametrize("write", [Append(), BY_ID], ids=["append", "merge"])
-@pytest.mark.parametrize("way", [PARQUET, ARROW], ids=lambda w: w.way)
-def test_added_columns_are_added_and_null_for_rows_not_read_again(
-    people: Table, write: Write, way: WayOfReading
-) -> None:
-    have(people, id="int", name="string", born="timestamp_ntz")
-    people.load("SELECT 7::int AS id, 'x' AS name, timestamp '2020-01-01 00:00:00.000001' AS born", write, way=way)
-    assert schema(people) == {"id": "int", "name": "string", "born": "timestamp_ntz"}
-    assert [(r[0], str(r[2])) for r in people.rows()] == [(0, "None"), (1, "None"), (7, "2020-01-01 00:00:00.000001")]
-
-
-@pytest.mark.parametrize("write", [Append(), BY_ID], ids=["append", "merge"])
-def test_dropped_columns_stay_null_for_rows_read_again(people: Table, write: Write) -> None:
-    have(people, id="int")
-    key = 1 if isinstance(write, Merge) else 5
-    people.load(f"SELECT {key}::int AS id", write)
-    assert (key, None) in people.rows()
-    assert (0, "n0") in people.rows()
-
-
-@pytest.mark.parametrize("write", [Append(), BY_ID], ids=["append", "merge"])
 def test_a_wider_type_is_rewritten_in_the_loads_one_commit(people: Table, write: Write) -> None:
     before = people.look().table_version
     assert before is not None
@@ -78,13 +57,6 @@ def test_a_wider_type_is_rewritten_in_the_loads_one_commit(people: Table, write:
         assert kind == "BIGINT"
 
 
-def test_a_merge_matches_old_rows_under_a_widened_key(people: Table) -> None:
-    have(people, id="decimal(20,2)", name="string")
-    done = people.load("SELECT 1::decimal(20,2) AS id, 'again' AS name", BY_ID)
-    assert done.metrics["rows_updated"] == 1
-    assert [(str(r[0]), r[1]) for r in people.rows()] == [("0.00", "n0"), ("1.00", "again")]
-
-
 def test_added_and_widened_at_once_is_one_commit(people: Table) -> None:
     before = people.look().table_version
     assert before is not None
@@ -94,22 +66,6 @@ def test_added_and_widened_at_once_is_one_commit(people: Table) -> None:
     assert [r[2] is None for r in people.rows()] == [True, True, False]
 
 
-def test_a_replace_takes_the_schema_whole(people: Table) -> None:
-    have(people, name="binary", at="timestamp_ntz")
-    people.load("SELECT 'x'::blob AS name, timestamp '2024-01-01' AS at UNION ALL SELECT NULL, NULL")
-    assert schema(people) == {"name": "binary", "at": "timestamp_ntz"}
-    assert people.look().owner is not None
-
-
-def test_freeze_does_not_read_new_columns(people: Table) -> None:
-    have(people, id="int", name="string", more="date")
-    look, step = people.look(), people.step(Append())
-    prepared = people.prepare(step, "SELECT 7::int AS id, 'x' AS name, date '2024-01-01' AS more", policy="freeze")
-    people.destination.commit(step, prepared, look, people.record())
-    assert schema(people) == {"id": "int", "name": "string"}
-    assert "more" in prepared.notes[0]
-
-
 def test_a_refused_change_changes_nothing(people: Table) -> None:
     have(people, id="string", name="string")
     before = people.look().table_version
@@ -117,48 +73,6 @@ def test_a_refused_change_changes_nothing(people: Table) -> None:
         people.load("SELECT '1' AS id, 'x' AS name", Append())
     assert people.look().table_version == before
     assert len(list(people.path.glob("*.parquet"))) == 1
-
-
-def test_a_stale_load_cannot_even_add_a_column(people: Table) -> None:
-    have(people, id="int", name="string", more="date")
-    look, step = people.look(), people.step(Append())
-    prepared = people.prepare(step, "SELECT 7::int AS id, 'x' AS name, date '2024-01-01' AS more", look=look)
-    people.destination.commit_empty(people.look(), people.record(0))
-    with pytest.raises(RivalCommitError):
-        people.destination.commit(step, prepared, look, people.record())
-    assert schema(people) == {"id": "int", "name": "string"}
-    people.destination.commit(step, prepared, people.look(), people.record())
-    assert schema(people)["more"] == "date"
-
-
-def test_columns_in_another_case_are_the_same_columns(people: Table) -> None:
-    have(people, ID="int", NAME="string")
-    people.load("SELECT 1::int AS ID, 'again' AS NAME", BY_ID)
-    assert people.rows() == [(0, "n0"), (1, "again")]
-    assert schema(people) == {"id": "int", "name": "string"}
-
-
-def test_comments_travel_and_later_ones_too(lake: Path) -> None:
-    table = Table(lake, {"id": "int"}, "told")
-    table.columns = (column("id", "int", comment="the number"),)
-    table.comment = "what it is"
-    table.create()
-    assert table.look().columns[0].comment == "the number"
-    assert DeltaTable(table.path).metadata().description == "what it is"
-    table.columns = (column("id", "int", comment="another 'word'"),)
-    table.comment = "something else"
-    table.load("SELECT 1::int AS id", Append())
-    assert table.look().columns[0].comment == "another 'word'"
-    assert DeltaTable(table.path).metadata().description == "something else"
-    table.columns = (column("id", "int", comment="a third"),)
-    table.load("SELECT 1::int AS id")
-    assert table.look().columns[0].comment == "a third"
-
-
-def test_a_source_without_columns_is_refused(lake: Path) -> None:
-    table = Table(lake, {}, "nothing")
-    with pytest.raises(DestinationRefusedError, match="no columns"):
-        table.create()
 
 
 def test_bounds_never_exclude_a_value(lake: Path) -> None:
