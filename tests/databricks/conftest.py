@@ -1,4 +1,4 @@
-"""A workspace for a test, as the environment of a deployment names it."""
+"""A workspace for a test, as the environment of a deployment names it, and a deployment that runs its loads there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,23 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import PostgresServer
+from tests.dagster.deployment import Deployment
+from tests.databricks.site import Site
 from tests.databricks.workspace import Workspace
+
+# What Dagster's own Pipes session warns of about itself is no error of ours.
+_DAGSTERS_OWN = (
+    "ignore:AssetExecutionContext.run_id is deprecated:DeprecationWarning",
+    "ignore:.*PipesMessageReader.expected_writer_count:Warning",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            for warning in _DAGSTERS_OWN:
+                item.add_marker(pytest.mark.filterwarnings(warning))
 
 
 @pytest.fixture
@@ -20,3 +36,19 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Works
     monkeypatch.setenv("DATABRICKS_TOKEN", made.token)
     yield made
     made.close()
+
+
+@pytest.fixture
+def deployment(
+    postgres_server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workspace: Workspace
+) -> Iterator[Deployment]:
+    """Source, control database, lake and Dagster instance; loads run in the workspace, on the cluster of ``site``."""
+    monkeypatch.setenv("DATALOADER_LAUNCHER", "databricks")
+    made = Deployment(postgres_server, tmp_path, monkeypatch)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def site(deployment: Deployment, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Site:
+    return Site(deployment, workspace, monkeypatch)

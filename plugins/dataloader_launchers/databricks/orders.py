@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from dataloader_core.errors import ConfigurationError
 from dataloader_core.settings import variable
 from dataloader_launchers.databricks.errors import Subject
 from dataloader_launchers.databricks.settings import DatabricksSettings
@@ -86,6 +87,11 @@ def _run_now(client: WorkspaceClient, settings: DatabricksSettings, request: Run
     named = {name.removeprefix("--").replace("-", "_"): value for name, value in request.parameters.items()}
     if declared >= set(named):
         return client.jobs.run_now(job_id, idempotency_token=request.token, job_parameters=named).run_id
+    if declared:
+        raise ConfigurationError(
+            f"Job {job_id} has parameters, but not {' and '.join(sorted(set(named) - declared))}.",
+            cure="Declare them, with an empty default, and pass them on in the task's parameters; or declare none.",
+        )
     return client.jobs.run_now(job_id, idempotency_token=request.token, python_params=_flat(request)).run_id
 
 

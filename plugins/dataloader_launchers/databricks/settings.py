@@ -14,7 +14,7 @@ Shape = Literal["cluster", "new_cluster", "serverless", "job"]
 
 SECRET_REFERENCE: Final = "{{secrets/"  # noqa: S105  # how a cluster's own variables refer to a secret: no secret
 _VOLUME: Final = re.compile(r"/Volumes/[^/]+/[^/]+/[^/]+(/[^/]+)*")
-_SECRET_NAME: Final = re.compile(r"(?i)(^DATALOADER_SECRET_|password|passwd|token$|client_secret)")
+_SECRET_NAME: Final = re.compile(r"(?i)(^DATALOADER_SECRET_(?!SCOPES$|PATTERNS$)|password|passwd|token$|client_secret)")
 
 
 class DatabricksSettings(BaseModel):
