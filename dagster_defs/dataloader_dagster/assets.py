@@ -87,6 +87,7 @@ class TableRun:
             message = f"{error.problem} This table had not reported an outcome."
         finally:
             silent = self._app.control.fail_unreported(self._context.run.run_id, message)
+        self._report_unheard(claims, silent)
         return self._result(died, silent)
 
     def _launch(self, claims: Sequence[Claim]) -> None:
@@ -114,6 +115,13 @@ class TableRun:
         if any(runs_alone(self._app, claim.table.load_strategy) for claim in claims):
             return self._settings.alone_time_limit
         return self._settings.run_time_limit
+
+    def _report_unheard(self, claims: Sequence[Claim], silent: Sequence[str]) -> None:
+        """Messages may be lost with the process that wrote them; what it told the control database is not."""
+        heard = {outcome.load_id for outcome in self._outcomes}
+        unheard = [c.load_id for c in claims if c.load_id not in heard and c.control_key not in silent]
+        for outcome in self._app.control.ended_loads(unheard) if unheard else ():
+            self._report(outcome)
 
     def _report(self, outcome: Outcome) -> None:
         self._outcomes.append(outcome)

@@ -31,6 +31,7 @@ from dataloader_core.control.records import (
     LaunchedRun,
     LoadProgress,
     LoadResult,
+    Outcome,
     TableStatus,
     TickResult,
     Why,
@@ -284,6 +285,10 @@ class ControlDatabase:
 
     def history(self, control_key: str, *, limit: int = 20) -> Sequence[HistoryEntry]:
         return answers.history(self._pool, control_key, limit)
+
+    def ended_loads(self, load_ids: Sequence[UUID]) -> Sequence[Outcome]:
+        """How those of these loads ended that have ended, for whoever did not hear it from the load itself."""
+        return answers.ended_loads(self._pool, load_ids)
 
     def why(self, control_key: str) -> Why:
         return why.why(self._pool, control_key)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -140,51 +141,51 @@ def state_of(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
 
 
-def kill_worker(site: Site, folder: Path) -> str:
-    """The Dagster run's own process is killed in mid-load; the id of the run."""
+@contextmanager
+def orphan(site: Site, folder: Path) -> Iterator[str]:
+    """The Dagster run's own process was killed in mid-load; gives the id of the run."""
     key = site.deployment.add_table("stuck")
-    with run_of_its_own(site.deployment, folder) as (process, run):
-        site.deployment.until(key, "In Progress")
-        process.kill()
-        process.wait()
-    assert not site.runs.only().is_over
-    # What Dagster's run monitoring does when it finds the worker gone.
-    site.deployment.instance.report_run_failed(run)
-    return str(run.run_id)
+    with site.deployment.locked("stuck"):
+        with run_of_its_own(site.deployment, folder) as (process, run):
+            site.deployment.until(key, "In Progress")
+            process.kill()
+            process.wait()
+        assert not site.runs.only().is_over
+        # What Dagster's run monitoring does when it finds the worker gone.
+        site.deployment.instance.report_run_failed(run)
+        yield run.run_id
+
+
+def assert_ended(site: Site) -> None:
+    until(lambda: site.runs.only().result, lambda result: result == "CANCELED")
 
 
 def test_the_orphan_of_a_killed_worker_is_cancelled_by_the_sensor_of_failed_runs(site: Site, tmp_path: Path) -> None:
-    with site.deployment.locked("stuck"):
-        run_id = kill_worker(site, tmp_path)
+    with orphan(site, tmp_path) as run_id:
         reconcile_run(site.deployment, run_id, DagsterEventType.RUN_FAILURE)
-        until(lambda: site.runs.only().result, lambda result: result == "CANCELED")
+        assert_ended(site)
     assert site.deployment.status("src.stuck").last_status == "Failed"
 
 
-def test_the_orphan_of_a_killed_worker_is_cancelled_by_a_tick_which_forgets_it_when_it_has_ended(
-    site: Site, tmp_path: Path
-) -> None:
-    with site.deployment.locked("stuck"):
-        kill_worker(site, tmp_path)
+def test_a_tick_cancels_an_orphan_and_forgets_it_when_it_has_ended(site: Site, tmp_path: Path) -> None:
+    with orphan(site, tmp_path):
         site.deployment.tick()
-        until(lambda: site.runs.only().result, lambda result: result == "CANCELED")
+        assert_ended(site)
     assert len(site.deployment.control.open_launches()) == 1
     site.deployment.tick()
     assert site.deployment.control.open_launches() == []
 
 
 def test_an_orphan_is_found_although_its_table_was_claimed_again(site: Site, tmp_path: Path) -> None:
-    with site.deployment.locked("stuck"):
-        run_id = kill_worker(site, tmp_path)
+    with orphan(site, tmp_path) as run_id:
         site.deployment.control.fail_unreported(run_id, "gone")
         site.deployment.control.reset("src.stuck")
         assert len(site.deployment.tick()) == 1
-        until(lambda: site.runs.only().result, lambda result: result == "CANCELED")
+        assert_ended(site)
 
 
-def test_an_orphan_in_a_workspace_that_does_not_answer_is_cancelled_when_it_does(site: Site, tmp_path: Path) -> None:
-    with site.deployment.locked("stuck"):
-        kill_worker(site, tmp_path)
+def test_an_orphan_in_a_workspace_that_fails_is_cancelled_when_it_answers(site: Site, tmp_path: Path) -> None:
+    with orphan(site, tmp_path):
         fault = site.workspace.faults.add("GET", "jobs/runs/get", 500)
         other = site.deployment.add_table("other")
         assert len(site.deployment.tick()) == 1, "claiming goes on"
@@ -192,7 +193,7 @@ def test_an_orphan_in_a_workspace_that_does_not_answer_is_cancelled_when_it_does
         assert fault.hits > 0
         site.workspace.faults.clear()
         site.deployment.tick()
-        until(lambda: site.runs.only().result, lambda result: result == "CANCELED")
+        assert_ended(site)
 
 
 def test_a_run_that_lives_is_left_alone(site: Site) -> None:
