@@ -7,23 +7,29 @@ row values that help to find a fault (``samples``) stay behind: Spark logs what 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from py4j.protocol import Py4JError  # type: ignore[import-untyped]  # PySpark brings it, without types
 from pyspark.errors import PySparkException
 
 from dataloader_core import errors
-from dataloader_core.errors import DataLoaderError, SourceError, UnrepresentableValueError
+from dataloader_core.errors import DataLoaderError, MissingDriverError, SourceError, UnrepresentableValueError
 from dataloader_core.interfaces.source import SourceSnapshot
 from dataloader_core.plan import Read
 from dataloader_core.redaction import redact_known
 
-SPARK_ERRORS: Final = (PySparkException, Py4JError)
+try:
+    from py4j.protocol import Py4JError  # type: ignore[import-untyped]  # PySpark brings it, without types
+except ImportError:  # a client of Spark Connect alone
+    Py4JError = PySparkException
+
+SPARK_ERRORS: Final[tuple[type[BaseException], ...]] = (PySparkException, Py4JError)
 """What a failed job raises: classic Spark some as the one, some as the other; Connect always the first."""
 _MARK: Final = "dataloader-error "
-_JDBC: Final = "java.sql."
+_JDBC: Final = re.compile(r"\bjava\.sql\.|SQL\w*Exception")
+_NO_MODULE: Final = re.compile(r"ModuleNotFoundError: No module named '([\w.]+)'")
 
 
 class CarriedError(Exception):
@@ -78,19 +84,40 @@ def reading_errors(snapshot: SourceSnapshot, read: Read) -> Iterator[None]:
             raise
     else:
         return
-    raise problem
+    try:
+        raise problem
+    finally:
+        # Spark's words quote what was read, and an error takes along whatever is being handled while it is raised.
+        problem.__context__ = None
 
 
 def _of_source(text: str, snapshot: SourceSnapshot, read: Read) -> DataLoaderError | None:
-    if (problem := carried(text)) is not None:
+    if missing := _NO_MODULE.search(text):
+        return MissingDriverError(
+            f"The Python that Spark runs has no module {missing[1]!r}.",
+            cure="Install dataloader-core with the source's extra on the cluster's nodes; on this machine, set "
+            "PYSPARK_PYTHON to the Python that has it before Spark starts.",
+        )
+    problem = carried(text)
+    if problem is not None and not isinstance(problem, UnrepresentableValueError):
         return problem
     try:
-        if read.on_unrepresentable == "fail" and (found := snapshot.unrepresentable(read, None)):
-            listed = "; ".join(f"{u.column}: {u.kind} in {u.rows} rows" for u in found)
-            return UnrepresentableValueError(
-                f"Values that the column's type cannot hold: {listed}.",
-                cure="Set on_unrepresentable to 'null', correct them at the source, or cast the column in a `query`.",
-            )
-        return snapshot.why_failed(read) if _JDBC in text else None
+        return _unrepresentable(snapshot, read) or problem or _of_jdbc(text, snapshot, read)
     except DataLoaderError as lost:
         return lost
+
+
+def _unrepresentable(snapshot: SourceSnapshot, read: Read) -> UnrepresentableValueError | None:
+    found = snapshot.unrepresentable(read, None) if read.on_unrepresentable == "fail" else ()
+    if not found:
+        return None
+    listed = "; ".join(f"{u.column}: {u.kind} in {u.rows} rows" for u in found)
+    return UnrepresentableValueError(
+        f"Values that the column's type cannot hold: {listed}.",
+        cure="Set on_unrepresentable to 'null', correct them at the source, or cast the column in a `query`.",
+    )
+
+
+def _of_jdbc(text: str, snapshot: SourceSnapshot, read: Read) -> DataLoaderError | None:
+    """Drivers speak in words of their own and quote values: the source is asked instead."""
+    return snapshot.why_failed(read) if _JDBC.search(text) else None

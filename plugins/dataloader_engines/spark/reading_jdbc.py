@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from functools import reduce
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import SecretStr
-from pyspark.sql import functions as F
 from pyspark.sql import types as spark
 
 from dataloader_core.errors import ConfigurationError, SourceUnavailableError, UnrepresentableValueError
@@ -66,25 +65,27 @@ def _typed(frame: DataFrame, as_text_: frozenset[str], fields: spark.StructType)
     if [field.name for field in found] != fields.names:
         raise SourceUnavailableError("The source gives other columns than the read names.", cure="Run the load again.")
     columns = [
-        _parsed(wanted) if wanted.name in as_text_ else _kept(given, wanted)
+        _parsed(frame, wanted) if wanted.name in as_text_ else _kept(frame, given, wanted)
         for given, wanted in zip(found, fields.fields, strict=True)
     ]
     return frame.select(*columns)
 
 
-def _parsed(wanted: spark.StructField) -> Column:
+def _parsed(frame: DataFrame, wanted: spark.StructField) -> Column:
     """A text as the value that it writes. One that is no such value fails the job, whatever the session's ANSI mode."""
-    text = F.col(_quoted(wanted.name))
+    text = frame[_quoted(wanted.name)]
     value = text.try_cast(wanted.dataType)
     refusal = UnrepresentableValueError(
         f"Column {wanted.name!r} holds a value that is no {wanted.dataType.simpleString()}.",
         cure="Set on_unrepresentable to 'null', correct it at the source, or cast the column in a `query`.",
     )
     refused = text.isNotNull() & value.isNull()
-    return F.when(refused, F.raise_error(F.lit(as_text(refusal)))).otherwise(value).alias(wanted.name)
+    functions = _functions_for(frame)
+    failure = functions.raise_error(functions.lit(as_text(refusal)))
+    return functions.when(refused, failure).otherwise(value).alias(wanted.name)  # type: ignore[no-any-return]
 
 
-def _kept(given: spark.StructField, wanted: spark.StructField) -> Column:
+def _kept(frame: DataFrame, given: spark.StructField, wanted: spark.StructField) -> Column:
     """The column as it is, or widened. The cast also takes off what JDBC notes about a column: Delta would keep it."""
     kind = type(given.dataType)
     if given.dataType != wanted.dataType and kind not in _WIDENED_BY.get(type(wanted.dataType), ()):
@@ -93,7 +94,18 @@ def _kept(given: spark.StructField, wanted: spark.StructField) -> Column:
             f"{wanted.dataType.simpleString()}: its type changed since the load was planned.",
             cure="Load again: the next plan reads the new type.",
         )
-    return F.col(_quoted(wanted.name)).cast(wanted.dataType).alias(wanted.name)
+    return frame[_quoted(wanted.name)].cast(wanted.dataType).alias(wanted.name)
+
+
+def _functions_for(frame: DataFrame) -> Any:
+    """The functions of this kind of Spark: pyspark's own choice goes by the process, which may use both kinds."""
+    if type(frame).__module__.startswith("pyspark.sql.connect"):
+        from pyspark.sql.connect import functions as connect
+
+        return connect
+    from pyspark.sql import functions
+
+    return functions
 
 
 def _quoted(name: str) -> str:

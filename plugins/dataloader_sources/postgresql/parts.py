@@ -91,7 +91,9 @@ class PostgresPart(ArrowPart):
         from dataloader_sources.postgresql.failures import explain
 
         try:
-            return explain(error, self.select, self._diagnosis())
+            # Whoever cannot connect, or not to this snapshot, hears why; the reader's own words are too many.
+            with self._inquiry() as inquiry:
+                return explain(error, self.select, inquiry.diagnosis(self.read_of))
         except DataLoaderError as problem:
             return problem
 
@@ -115,19 +117,21 @@ class PostgresPart(ArrowPart):
 
         Raises:
             SourceUnavailableError: the server cannot be reached, or the snapshot has ended.
+            SourceRefusedError: the server does not let this machine in.
         """
         import psycopg
+        from psycopg.conninfo import conninfo_to_dict
 
         from dataloader_sources.postgresql.dialect import Postgres
         from dataloader_sources.postgresql.errors import connect_error
         from dataloader_sources.postgresql.inquiry import Inquiry
 
+        conninfo = self.settings.conninfo.get_secret_value()
         try:
-            connection = psycopg.connect(
-                self.settings.conninfo.get_secret_value(), autocommit=True, prepare_threshold=None
-            )
+            connection = psycopg.connect(conninfo, autocommit=True, prepare_threshold=None)
         except psycopg.Error as error:
-            raise connect_error(error, "The source") from None
+            where = "{host}:{port}/{dbname}".format_map(conninfo_to_dict(conninfo))
+            raise connect_error(error, where) from None
         with closing(connection):
             try:
                 connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
