@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from dataloader_core.commit import TargetColumn
 from dataloader_engines.local.types import delta_field
-
-if TYPE_CHECKING:
-    from databricks.sdk.service.catalog import ColumnInfo, TableInfo
 
 _TYPE_NAMES: Final = {"smallint": "SHORT", "bigint": "LONG"}
 _SCHEMES: Final = {"s3a": "s3", "s3n": "s3", "abfs": "abfss"}
@@ -28,50 +25,53 @@ class Described:
 
 @dataclass(frozen=True)
 class Entry:
-    """What Unity Catalog says. Owner, properties, tags and grants are people's and never sent back."""
+    """What Unity Catalog says, as its API answers it. Owner, properties, tags and grants are never sent back."""
 
-    info: TableInfo
+    info: Mapping[str, Any]
 
     def obstacle(self, location: str) -> str | None:
         """Why a load of the table at ``location`` may not have this entry as its own; None: it may."""
-        info = self.info
-        kind = info.table_type.value if info.table_type else "of an unknown kind"
+        kind, form = self.info.get("table_type"), self.info.get("data_source_format")
         if kind != "EXTERNAL":
-            return f"is {kind} there, not an external table"
-        form = info.data_source_format.value if info.data_source_format else "unknown"
+            return f"is {kind or 'of an unknown kind'} there, not an external table"
         if form != "DELTA":
-            return f"has the format {form} there, not DELTA"
-        if _plain(info.storage_location or "") != _plain(location):
-            return f"lies at {info.storage_location} there, and this load writes to {location}"
+            return f"has the format {form or 'unknown'} there, not DELTA"
+        place = str(self.info.get("storage_location") or "nowhere")
+        if _plain(place) != _plain(location):
+            return f"lies at {place} there, and this load writes to {location}"
         return None
 
     @property
     def masked(self) -> tuple[str, ...]:
         """Columns with a mask."""
-        return tuple(column.name or "" for column in self.info.columns or () if column.mask)
+        return tuple(column["name"] for column in self._columns if column.get("mask"))
 
     def shows(self, described: Described) -> bool:
         """Whether columns, types and comments are the Delta table's. A comment that only people wrote stays."""
-        return self._shows_columns(described) and (not described.comment or described.comment == self.info.comment)
-
-    def _shows_columns(self, described: Described) -> bool:
-        shown = [(c.name, _type_text(c)) for c in self.info.columns or ()]
-        if shown != [(c.name, str(c.type)) for c in described.columns]:
-            return False
-        comments = self._comments()
-        return all(not c.comment or c.comment == comments[c.name] for c in described.columns)
+        return not self.changes(described)
 
     def changes(self, described: Described) -> dict[str, Any]:
         """The body of an update: only what differs, with people's own comments kept."""
         body: dict[str, Any] = {}
-        if described.comment and described.comment != self.info.comment:
+        if described.comment and described.comment != self.info.get("comment"):
             body["comment"] = described.comment
-        if not self._shows_columns(described):
-            body["columns"] = column_bodies(described.columns, self._comments())
+        if not self._shows_columns(described.columns):
+            body["columns"] = column_bodies(described.columns, self._comments)
         return body
 
+    def _shows_columns(self, columns: Sequence[TargetColumn]) -> bool:
+        shown = [(c["name"], _type_text(c)) for c in self._columns]
+        return shown == [(c.name, str(c.type)) for c in columns] and all(
+            not c.comment or c.comment == self._comments[c.name] for c in columns
+        )
+
+    @property
+    def _columns(self) -> Sequence[Mapping[str, Any]]:
+        return self.info.get("columns") or ()
+
+    @property
     def _comments(self) -> dict[str, str | None]:
-        return {column.name or "": column.comment for column in self.info.columns or ()}
+        return {column["name"]: column.get("comment") for column in self._columns}
 
 
 def new_entry(names: tuple[str, str, str], location: str, described: Described) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def new_entry(names: tuple[str, str, str], location: str, described: Described) 
     return body | ({"comment": described.comment} if described.comment else {})
 
 
-def column_bodies(columns: Sequence[TargetColumn], comments: dict[str, str | None]) -> list[dict[str, Any]]:
+def column_bodies(columns: Sequence[TargetColumn], comments: Mapping[str, str | None]) -> list[dict[str, Any]]:
     """Columns as the API takes them; ``comments`` are for those that have none of their own."""
     return [_body(column, position, comments.get(column.name)) for position, column in enumerate(columns)]
 
@@ -102,6 +102,7 @@ def _body(column: TargetColumn, position: int, comment: str | None) -> dict[str,
         "nullable": True,
         "type_text": str(kind),
         "type_name": _TYPE_NAMES.get(kind.name, kind.name.upper()),
+        # The service does not check it, and Spark reads it: it is the field as the Delta log has it.
         "type_json": json.dumps(json.loads(delta_field(column).to_json())),
     }
     if kind.name == "decimal":
@@ -125,5 +126,5 @@ def _plain(url: str) -> str:
     return location_url(url) if "://" in url else url
 
 
-def _type_text(column: ColumnInfo) -> str:
-    return (column.type_text or "").casefold().replace(" ", "")
+def _type_text(column: Mapping[str, Any]) -> str:
+    return str(column.get("type_text") or "").casefold().replace(" ", "")

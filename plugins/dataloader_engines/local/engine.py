@@ -28,7 +28,7 @@ class LocalEngine(Engine):
     def __init__(self, settings: BaseModel) -> None:
         assert isinstance(settings, LocalSettings)
         self.settings = settings
-        self._catalog = UnityCatalog(settings) if settings.unity_catalog == "on" else None
+        self._catalog = UnityCatalog() if settings.unity_catalog == "on" else None
 
     def destination(self, catalog: str, schema: str, table: str) -> Destination:
         with destination_errors(self.settings.lake):
@@ -40,7 +40,7 @@ class LocalEngine(Engine):
     def checks(self) -> Sequence[Check]:
         drivers = ", ".join(f"{name} {version(name)}" for name in ("deltalake", "duckdb", "pyarrow"))
         found = (Check("drivers", True, drivers), self._storage_check())
-        return found if self._catalog is None else (*found, self._catalog_check(self._catalog))
+        return found if self._catalog is None else (*found, self._catalog.check())
 
     def _storage_check(self) -> Check:
         try:
@@ -49,9 +49,3 @@ class LocalEngine(Engine):
         except DataLoaderError as error:
             return Check("lake", False, error.problem, error.cure)
         return Check("lake", True, f"{self.settings.lake} answers ({entries} catalogs).")
-
-    def _catalog_check(self, catalog: UnityCatalog) -> Check:
-        try:
-            return catalog.check()
-        except DataLoaderError as error:
-            return Check("unity catalog", False, error.problem, error.cure)

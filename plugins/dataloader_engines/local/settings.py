@@ -22,7 +22,6 @@ class LocalSettings(BaseModel):
             single value cannot be held otherwise.
         unity_catalog: ``on`` registers each table as an external one in Unity Catalog, in the workspace that
             ``DATABRICKS_HOST`` names, with the login that the Databricks SDK finds.
-        unity_catalog_patience_seconds: How long to repeat a call that the workspace throttles or does not answer.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -33,7 +32,6 @@ class LocalSettings(BaseModel):
     files: int = Field(16, ge=1, le=1024)
     memory_mb: int = Field(160, ge=64)
     unity_catalog: Literal["off", "on"] = "off"
-    unity_catalog_patience_seconds: int = Field(60, ge=1, le=3600)
 
     @field_validator("lake")
     @classmethod

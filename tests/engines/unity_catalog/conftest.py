@@ -25,6 +25,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Works
     made = Workspace(folder)
     monkeypatch.setenv("DATABRICKS_HOST", made.url)
     monkeypatch.setenv("DATABRICKS_TOKEN", made.token)
+    monkeypatch.setattr("dataloader_databricks.workspace.RETRY_SECONDS", 1)
     yield made
     made.close()
 
@@ -37,7 +38,7 @@ def catalog(workspace: Workspace) -> UnityCatalog:
 @pytest.fixture
 def deployment(workspace: Workspace, postgres_server: Any, templates: tuple[str, str], tmp_path: Path) -> Deployment:
     made = new_deployment(postgres_server, templates, tmp_path)
-    made.environment |= {"DATALOADER_UNITY_CATALOG": "on", "DATALOADER_UNITY_CATALOG_PATIENCE_SECONDS": "1"}
+    made.environment["DATALOADER_UNITY_CATALOG"] = "on"
     made.source_sql("COMMENT ON TABLE orders IS 'what was ordered'")
     made.source_sql("COMMENT ON COLUMN orders.name IS 'as on the invoice'")
     made.apply()

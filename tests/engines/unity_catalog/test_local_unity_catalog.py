@@ -153,10 +153,10 @@ def test_columns_under_a_mask_are_never_rewritten(
 
 
 def test_a_registration_whose_answer_was_lost_is_made_once(
-    deployment: Deployment, workspace: Workspace, catalog: UnityCatalog
+    deployment: Deployment, workspace: Workspace, catalog: UnityCatalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lost = workspace.faults.add("POST", "unity-catalog/tables", 503, times=1, retry_after=0, after=True)
-    deployment.environment["DATALOADER_UNITY_CATALOG_PATIENCE_SECONDS"] = "20"
+    monkeypatch.setattr("dataloader_databricks.workspace.RETRY_SECONDS", 20)
     deployment.ok("load", TABLE)
     assert lost.hits == 1
     assert list(catalog.tables) == [FULL]
