@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -45,6 +46,7 @@ _CURES: Final[Mapping[Kind, str]] = {
     "unavailable": "Try again later.",
     "unreachable": "Check DATABRICKS_HOST, the network and its proxies.",
 }
+_OAUTH: Final = re.compile(r"(?:invalid|unauthorized|unsupported|access)_[a-z_]+\b")
 _NAMED_ENVIRONMENT: Final = ("DATABRICKS_", "ARM_", "GOOGLE_")
 
 
@@ -170,7 +172,10 @@ def _explained(error: BaseException, host: str) -> WorkspaceError:
         # Their texts repeat the URL in full and say little else.
         return WorkspaceError("unreachable", host, type(error).__name__)
     if isinstance(error, ValueError):
-        return WorkspaceError("unauthenticated", host)
+        # From the source of the workspace's own tokens; a code of OAuth (RFC 6749, 5.2) says that they were refused.
+        return (
+            WorkspaceError("unauthenticated", host, said) if _OAUTH.match(said) else WorkspaceError("unavailable", host)
+        )
     return WorkspaceError("unavailable", host, type(error).__name__)
 
 

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from dataloader_core.redaction import install_redaction, redact, redact_known, remember
+from dataloader_core.redaction import forget, install_redaction, redact, redact_known, remember
 
 
 @pytest.fixture
@@ -81,6 +81,15 @@ def test_no_traceback_shows_it(log: io.StringIO) -> None:
 def test_messages_that_leave_the_process_are_cleaned() -> None:
     remember(SecretStr("log-Secret-3"))
     assert redact_known("user me, log-Secret-3") == "user me, ***"
+
+
+def test_what_is_worth_nothing_any_more_is_masked_no_longer() -> None:
+    token, other = SecretStr("ended-Secret-5"), SecretStr("other-Secret-6")
+    remember(token)
+    remember(other)
+    forget(token)
+    forget(token)
+    assert redact_known("ended-Secret-5 other-Secret-6") == "ended-Secret-5 ***"
 
 
 LAST_WORDS = """

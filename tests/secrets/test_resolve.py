@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, field_validator
 
-from dataloader_core.errors import ConfigurationError, SecretError, UnknownNameError
+from dataloader_core.errors import ConfigurationError, PluginError, SecretError, UnknownNameError
 from dataloader_core.plugins.manager import Registry, default_registry
 from dataloader_core.secrets import Resolver, resolve
 from dataloader_core.settings import Settings
@@ -185,6 +185,56 @@ def test_patterns_of_a_folder_hold_for_that_folder(tmp_path: Path) -> None:
     connect({"host": {"value": "db"}, "password": "crm"}, scope, settings)
     with pytest.raises(SecretError, match="may not use the secret 'erp'"):
         connect({"host": {"value": "db"}, "password": "erp"}, scope, settings)
+
+
+@pytest.mark.parametrize("spelling", ["{0}/", "{0}//", "//{1}", "/.{0}", "{0}/."])
+def test_another_spelling_of_a_folder_gains_nothing(tmp_path: Path, spelling: str) -> None:
+    (tmp_path / "erp").write_text(VALUE)
+    settings = Settings(secret_scopes=("file:/*",), secret_patterns={f"file:{tmp_path}": ("crm*",)})
+    scope = "file:" + spelling.format(tmp_path, str(tmp_path)[1:])
+    with pytest.raises(SecretError, match="may not use the secret 'erp'"):
+        connect({"host": {"value": "db"}, "password": "erp"}, scope, settings)
+
+
+BARE = """
+from dataloader_core.interfaces.secrets import SecretBackend
+from dataloader_core.plugins import SecretBackendRecord, hookimpl
+from pydantic import SecretStr
+
+class Vault(SecretBackend):
+    name = "{name}"
+
+    def get(self, name):
+        return SecretStr(f"{{self.scope}} has {{name}}")
+
+@hookimpl
+def dataloader_secret_backends():
+    yield SecretBackendRecord(
+        "{name}", "A vault", load=lambda: Vault, canonical=str.lower, bare_scopes=lambda: {missing!r}
+    )
+"""
+
+
+def test_a_bare_name_goes_to_the_backend_that_takes_such_names(plugin: Callable[..., Any]) -> None:
+    made = Registry(
+        [plugin("one", BARE.format(name="one", missing=None)), plugin("two", BARE.format(name="two", missing="X."))]
+    )
+    resolver = Resolver("Team-Scope", made, Settings(secret_scopes=("one:*",)))
+    assert resolver.get("x").get_secret_value() == "team-scope has x"
+
+
+def test_a_bare_name_that_two_backends_take_is_refused_naming_both(plugin: Callable[..., Any]) -> None:
+    made = Registry([plugin(name, BARE.format(name=name, missing=None)) for name in ("one", "two")])
+    with pytest.raises(PluginError, match=r"dataloader-one.*dataloader-two") as caught:
+        Resolver("scope", made, Settings(secret_scopes=("*",))).get("x")
+    assert caught.value.cure == "Write it as one:scope, for instance."
+
+
+def test_a_bare_name_that_nobody_takes_here_says_what_is_missing(plugin: Callable[..., Any]) -> None:
+    made = Registry([plugin("one", BARE.format(name="one", missing="Set ONE_HOST."))])
+    with pytest.raises(UnknownNameError, match="Unknown secret backend 'scope'") as caught:
+        Resolver("scope", made, Settings(secret_scopes=("*",))).get("x")
+    assert caught.value.cure == "Set ONE_HOST."
 
 
 def test_what_a_backend_raises_is_not_repeated(plugin: Callable[..., Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import threading
 import time
@@ -9,7 +10,7 @@ from base64 import b64decode
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
-from tests.databricks.workspace.routing import ApiError, Request, route
+from tests.databricks.workspace.routing import ApiError, Request, Response, route
 
 if TYPE_CHECKING:
     from tests.databricks.workspace.server import Workspace
@@ -73,10 +74,15 @@ def endpoints(workspace: Workspace, request: Request) -> dict[str, str]:
 
 
 @route("POST", "/oidc/v1/token", public=True)
-def token(workspace: Workspace, request: Request) -> dict[str, object]:
+def token(workspace: Workspace, request: Request) -> dict[str, object] | Response:
     form = parse_qs(request.body.decode())
     client_id, secret = (form.get(name, [""])[0] for name in ("client_id", "client_secret"))
     if basic := request.headers.get("Authorization", "").removeprefix("Basic "):
         client_id, _, secret = b64decode(basic).decode().partition(":")
-    granted = workspace.identity.grant(client_id, secret)
+    try:
+        granted = workspace.identity.grant(client_id, secret)
+    except ApiError as refusal:
+        # RFC 6749, 5.2: not in the form of the workspace's other errors.
+        body = json.dumps({"error": refusal.code, "error_description": str(refusal)}).encode()
+        return Response(refusal.status, body, {"Content-Type": "application/json"})
     return {"access_token": granted, "token_type": "Bearer", "expires_in": workspace.identity.lifetime}
