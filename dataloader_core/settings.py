@@ -105,7 +105,7 @@ def read_settings(model: type[M], environ: Mapping[str, str] | None = None) -> M
     try:
         return model.model_validate(values)
     except ValidationError as e:
-        faults = [f"{variable(str(error['loc'][0]))}: {_fault(error)}" for error in e.errors(include_input=False)]
+        faults = [_fault(error) for error in e.errors(include_input=False)]
     # Outside the handler: the validation error, which knows the values, must not travel along.
     raise ConfigurationError(f"Settings are wrong. {'; '.join(faults)}.", cure="Correct these environment variables.")
 
@@ -123,7 +123,9 @@ def mask_url(text: str) -> str:
 
 
 def _fault(error: Mapping[str, Any]) -> str:
-    return "is not set" if error["type"] == "missing" else str(error["msg"])
+    said = "is not set" if error["type"] == "missing" else str(error["msg"])
+    # What is wrong with several settings together names them itself.
+    return f"{variable(str(error['loc'][0]))}: {said}" if error["loc"] else said
 
 
 def _value(name: str, text: str, annotation: Any) -> Any:
