@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataloader_core.control.records import LoadResult, Outcome
-from dataloader_dagster.messages import from_message, to_message
+from dataloader_dagster.messages import MESSAGE_LENGTH, from_message, to_message
 
 TEXT = st.text(max_size=40)
 RESULTS = st.builds(
@@ -49,3 +49,17 @@ def test_other_messages_are_no_outcomes() -> None:
 def test_the_load_id_travels_as_text() -> None:
     outcome = Outcome("a.b", UUID(int=1), "Failed", "no", "c.s.t", 1.0)
     assert to_message(outcome)["outcome"]["load_id"] == str(UUID(int=1))
+
+
+def test_an_outcome_that_is_too_large_is_shortened_and_keeps_its_numbers() -> None:
+    result = LoadResult(
+        rows=7, bytes=8, watermark_after="9", notes=["long " * 10_000] * 50, metrics={"m": "x" * 90_000}
+    )
+    large = Outcome("a", UUID(int=1), "Succeeded", "text " * 50_000, "b.c.d", 1.0, result)
+    message = to_message(large)
+    assert len(json.dumps(message)) < MESSAGE_LENGTH
+    got = from_message(message)
+    assert got is not None
+    assert got.result is not None
+    assert (got.result.rows, got.result.bytes, got.result.watermark_after) == (7, 8, "9")
+    assert got.message.endswith("the control database has it whole)")
