@@ -22,6 +22,7 @@ from dataloader_core.plugins.records import PluginRecord
 from dataloader_core.settings import Settings, variable
 from dataloader_dagster.settings import DagsterSettings
 from dataloader_engines.local.settings import LocalSettings
+from dataloader_launchers.databricks.settings import DatabricksSettings
 from dataloader_launchers.subprocess.plugin import SubprocessSettings
 from dataloader_secrets.key_vault.settings import KeyVaultSettings
 from dataloader_sources.postgresql.connection import PostgresConnection
@@ -44,7 +45,9 @@ def names(page: str, width: int) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "model", [Settings, LocalSettings, SubprocessSettings, DagsterSettings, KeyVaultSettings], ids=lambda m: m.__name__
+    "model",
+    [Settings, LocalSettings, SubprocessSettings, DatabricksSettings, DagsterSettings, KeyVaultSettings],
+    ids=lambda m: m.__name__,
 )
 def test_every_setting_is_documented_with_its_default(model: type[BaseModel]) -> None:
     documented = {row[0].strip("`"): row[1].strip("`") for row in rows("reference/settings.md", 3)}
@@ -59,7 +62,7 @@ def test_every_setting_is_documented_with_its_default(model: type[BaseModel]) ->
 
 
 def test_no_setting_is_documented_that_nobody_reads() -> None:
-    models = (Settings, LocalSettings, SubprocessSettings, DagsterSettings, KeyVaultSettings)
+    models = (Settings, LocalSettings, SubprocessSettings, DatabricksSettings, DagsterSettings, KeyVaultSettings)
     known = {variable(field) for model in models for field in model.model_fields} | {"DATALOADER_DEBUG"}
     assert {n for n in names("reference/settings.md", 3) if n.startswith("DATALOADER_")} == known
 
