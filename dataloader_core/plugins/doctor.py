@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, distribution
 from typing import Final
@@ -34,7 +35,7 @@ def checks(registry: Registry | None = None, environ: Mapping[str, str] | None =
         *_variables(registry, environ),
         *_problems(registry),
         *_conflicts(registry),
-        *(_implementation(registry, offer) for offer in registry.listing()),
+        *_implementations(registry, environ),
     ]
 
 
@@ -131,10 +132,42 @@ def _conflicts(registry: Registry) -> Iterator[Check]:
         yield Check(f"{kind} {name}", False, f"It is offered by {by}; it cannot be used.", "Uninstall all but one.")
 
 
-def _implementation(registry: Registry, offer: PluginOffer) -> Check:
-    """Whether an offer can be imported with everything that it needs."""
+def _implementations(registry: Registry, environ: Mapping[str, str]) -> Iterator[Check]:
+    selected = _selections(registry, environ)
+    for offer in registry.listing():
+        # What rows select (sources, strategies) is not known here; a broken setting was reported above.
+        by_rows = offer.kind in ("source", "strategy")
+        needed = by_rows or selected is None or (offer.kind, offer.record.name) in selected
+        yield _implementation(registry, offer, needed=needed)
+
+
+def _selections(registry: Registry, environ: Mapping[str, str]) -> set[tuple[Kind, str]] | None:
+    """What the settings select; None where they cannot be read."""
+    try:
+        settings = read_settings(Settings, environ)
+    except DataLoaderError:
+        return None
+    url = settings.control_url.get_secret_value() if settings.control_url else ""
+    wanted: list[tuple[Kind, str]] = [
+        ("engine", settings.engine),
+        ("launcher", settings.launcher),
+        ("control login", url.partition("://")[0]),
+    ]
+    chosen = (o for o in registry.listing() if any((o.kind, name) in wanted for name in o.names))
+    found: set[tuple[Kind, str]] = {(offer.kind, offer.record.name) for offer in chosen}
+    for scope in settings.secret_scopes:
+        with suppress(DataLoaderError):
+            found.add(("secret backend", registry.secret_scope(scope)[0].record.name))
+    return found
+
+
+def _implementation(registry: Registry, offer: PluginOffer, *, needed: bool) -> Check:
+    """Whether an offer can be imported with everything that it needs; what no setting selects may lack a driver."""
     title = f"{offer.kind} {offer.record.name}"
+    install = f"pip install '{offer.package}[{offer.record.extra}]'"
     missing = _missing_requirements(offer)
+    if missing and not needed:
+        return Check(title, True, f"not selected; to use it: {install}")
     try:
         registry.load(offer)
     except DataLoaderError as e:
@@ -144,7 +177,7 @@ def _implementation(registry: Registry, offer: PluginOffer) -> Check:
             title,
             False,
             f"{offer.package} {offer.version} needs {', '.join(missing)}, not installed.",
-            f"Install with: pip install '{offer.package}[{offer.record.extra}]'",
+            f"Install with: {install}",
         )
     return Check(title, True, f"{offer.package} {offer.version}")
 

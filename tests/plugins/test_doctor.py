@@ -98,7 +98,10 @@ def test_a_missing_driver_of_an_extra_is_shown(deployment: dict[str, str], plugi
         + "Provides-Extra: hashi\nRequires-Dist: hvac-not-there>=2; extra == 'hashi'\n"
         + "Requires-Dist: pydantic; extra == 'hashi'\nRequires-Dist: other-not-there; extra == 'more'\n"
     )
-    check = checks(deployment, entry)["secret backend vault"]
+    check = checks(deployment | {"DATALOADER_SECRET_SCOPES": "env,vault:*"}, entry)["secret backend vault"]
     assert not check.ok
     assert check.detail == "dataloader-vault 1.2 needs hvac-not-there, not installed."
     assert check.cure == "Install with: pip install 'dataloader-vault[hashi]'"
+    unused = checks(deployment, entry)["secret backend vault"]
+    assert unused.ok
+    assert unused.detail == "not selected; to use it: pip install 'dataloader-vault[hashi]'"
