@@ -17,6 +17,8 @@ from dataloader_core.types import ColumnType
 
 STEPS: Final = 2**20
 OWNER_PROPERTY: Final = "dataloader.table_uid"
+ENGINE_PROPERTY: Final = "dataloader.engine"
+"""Which engine loads the table, where two would not see each other's commits (S3)."""
 
 
 def app_id(table_uid: UUID) -> str:

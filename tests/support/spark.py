@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +26,11 @@ CONF = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     "spark.databricks.delta.snapshotPartitions": "1",
+    "spark.plugins": "org.apache.spark.sql.connect.SparkConnectPlugin",
+    "spark.connect.grpc.binding.address": "127.0.0.1",
 }
+"""With a Spark Connect server in the same JVM: the engine works by either."""
+PORT = "spark.connect.grpc.binding.port"
 
 
 def environment() -> None:
@@ -40,11 +45,22 @@ def start(warehouse: Path) -> SparkSession:
 
     environment()
     builder = SparkSession.builder.master("local[2]").appName("dataloader tests")
-    for name, value in {**CONF, "spark.sql.warehouse.dir": str(warehouse)}.items():
+    for name, value in {**CONF, PORT: _free_port(), "spark.sql.warehouse.dir": str(warehouse)}.items():
         builder = builder.config(name, value)
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("FATAL")
     return session
+
+
+def connect_url(spark: SparkSession) -> str:
+    """Where the session's own JVM speaks Spark Connect."""
+    return f"sc://127.0.0.1:{spark.sparkContext.getConf().get(PORT)}"
+
+
+def _free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

@@ -47,3 +47,13 @@ def column_type(kind: spark.DataType) -> ColumnType | None:
 def spark_schema(columns: Iterable[TargetColumn]) -> spark.StructType:
     """Nullable fields without metadata: what a read gives, not what a table says about it."""
     return spark.StructType([spark.StructField(column.name, spark_type(column.type)) for column in columns])
+
+
+def commented_schema(columns: Iterable[TargetColumn]) -> spark.StructType:
+    """Nullable fields with their comments, as Delta takes them over into the table's schema."""
+    return spark.StructType(
+        [
+            spark.StructField(c.name, spark_type(c.type), True, {"comment": c.comment} if c.comment else {})
+            for c in columns
+        ]
+    )

@@ -1,0 +1,66 @@
+"""Where a table is: by path below a lake, or by three names in a catalog."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataloader_core.errors import ConfigurationError, DestinationRefusedError
+from dataloader_engines.spark.settings import SparkSettings
+from dataloader_engines.spark.sql import quote
+
+STAGING_FOLDER = "_dataloader_staging"
+"""Inside a table's folder. Delta's VACUUM leaves names alone that start with an underscore."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One table.
+
+    Attributes:
+        location: For people: the folder or URL, or the three names.
+        sql: As a table's name in SQL and for ``writeTo``.
+        path: Its folder or URL; None: the catalog knows it.
+        staging: Folder for its rows that wait.
+    """
+
+    location: str
+    sql: str
+    path: str | None
+    staging: str
+
+
+def address(settings: SparkSettings, parts: tuple[str, str, str]) -> Address:
+    """The address of catalog, schema and table.
+
+    Raises:
+        DestinationRefusedError: a part that would lead elsewhere.
+        ConfigurationError: rows would have nowhere to wait.
+    """
+    for part in parts:
+        if part in ("", ".", "..") or "/" in part or "\\" in part:
+            raise DestinationRefusedError(
+                f"{part!r} is no part of a destination's name.", cure="Use letters, digits and underscores."
+            )
+    name = ".".join(parts)
+    if settings.lake is not None:
+        path = "/".join((_root(settings.lake), *parts))
+        staging = f"{settings.staging.rstrip('/')}/{name}" if settings.staging else f"{path}/{STAGING_FOLDER}"
+        return Address(path, f"delta.{quote(path)}", path, staging)
+    if settings.staging is None:
+        raise ConfigurationError(
+            f"Nothing says where the rows of {name} wait until they are committed.",
+            cure="Set DATALOADER_STAGING to a folder of a Volume, for instance /Volumes/main/dataloader/staging, "
+            "or DATALOADER_LAKE where tables lie in folders.",
+        )
+    return Address(name, ".".join(map(quote, parts)), None, f"{settings.staging.rstrip('/')}/{name}")
+
+
+def is_local(path: str) -> bool:
+    """Whether this process sees the folder too; a Unity Catalog Volume is a folder on the driver."""
+    return "://" not in path or path.startswith("file://")
+
+
+def _root(lake: str) -> str:
+    """As the local engine resolves it: absolute, without ``~`` and without a scheme where it is a folder."""
+    return str(Path(lake.removeprefix("file://")).expanduser().resolve()) if is_local(lake) else lake.rstrip("/")

@@ -1,0 +1,151 @@
+"""Commits: each carries its record and transaction, and counts only once the history shows it.
+
+Delta skips in silence what carries a version that is not above the table's, and refuses what another commit of the same
+application came before. An error proves nothing either: the commit may have landed, and only its answer, or a
+checkpoint behind it, failed. So after every attempt the history is asked whose commit is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
+
+from dataloader_core import failpoints
+from dataloader_core.commit import OWNER_PROPERTY, CommitRecord, TargetColumn, app_id
+from dataloader_core.errors import DataLoaderError, DestinationUnavailableError
+from dataloader_engines.spark.address import Address
+from dataloader_engines.spark.errors import rival, spark_errors
+from dataloader_engines.spark.look import Entry, Handle, own_entry
+from dataloader_engines.spark.session import LoadSession, condition
+from dataloader_engines.spark.sql import quote, text
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+_NTZ = "timestamp_ntz"
+_COMMENT_LENGTH = 4000
+
+
+def by_options(
+    session: LoadSession,
+    address: Address,
+    frame: DataFrame,
+    record: CommitRecord,
+    *,
+    where: str | None = None,
+    schema: str | None = None,
+) -> None:
+    """Write rows in one commit whose transaction travels with the write itself.
+
+    Args:
+        where: Overwrite the rows that match; all rows of ``frame`` must match too. None: append.
+        schema: ``mergeSchema`` or ``overwriteSchema``, where the table's schema changes with the commit.
+    """
+    writer = (
+        frame.writeTo(address.sql)
+        .option("txnAppId", app_id(record.table_uid))
+        .option("txnVersion", str(record.version))
+        .option("userMetadata", record.to_json())
+    )
+    if schema is not None:
+        writer = writer.option(schema, "true")
+    with session.alone():
+        if where is None:
+            writer.append()
+        else:
+            writer.overwrite(condition(session.spark, where))
+
+
+def land(
+    session: LoadSession,
+    address: Address,
+    since: int,
+    record: CommitRecord,
+    commit: Callable[[], None],
+    around: AbstractContextManager[None] | None = None,
+) -> Entry:
+    """Make a commit and find it in the history.
+
+    Args:
+        since: The table's version before.
+
+    Raises:
+        RivalCommitError: Delta skipped or refused it; nothing of it is there.
+    """
+    problem: DataLoaderError | None = None
+    try:
+        with spark_errors(address.location), around or nullcontext():
+            commit()
+    except DataLoaderError as error:
+        problem = error
+    try:
+        with spark_errors(address.location):
+            entry = own_entry(session, address, record, since)
+    except DataLoaderError as error:
+        raise problem or error from None
+    if entry is not None:
+        return entry
+    raise problem or rival(address.location)
+
+
+def land_empty(session: LoadSession, address: Address, handle: Handle, record: CommitRecord) -> Entry:
+    """A commit that changes no row and carries the record."""
+    none = session.spark.table(address.sql).limit(0)
+    return land(session, address, handle.version, record, lambda: by_options(session, address, none, record))
+
+
+def fence(session: LoadSession, address: Address, handle: Handle, record: CommitRecord, *, own: bool) -> None:
+    """``own``: the owner property comes first, in a commit of its own.
+
+    Whoever crashes in between leaves a table of its row without a commit, which its next load takes for a first one;
+    the other way round it would leave a fence in a table that still belongs to somebody else.
+    """
+    failpoints.hit("engine.before_fence")
+    if own:
+        set_properties(session, address, {OWNER_PROPERTY: str(record.table_uid)})
+        failpoints.hit("engine.between_owner_and_fence")
+    land_empty(session, address, handle, record)
+    failpoints.hit("engine.after_fence")
+
+
+def set_properties(session: LoadSession, address: Address, properties: dict[str, str]) -> None:
+    listed = ", ".join(f"{text(key)} = {text(value)}" for key, value in properties.items())
+    alter(session, address, f"ALTER TABLE {address.sql} SET TBLPROPERTIES ({listed})")
+
+
+def ready(
+    session: LoadSession, address: Address, handle: Handle, columns: Sequence[TargetColumn], comment: str | None
+) -> None:
+    """Bring metadata to where the load's commit can be made, by commits of their own that change no row.
+
+    A crash in between leaves what the load would have made of the untouched rows.
+    """
+    there = {c.name: c for c in handle.columns}
+    listed = "timestampNtz" in handle.features or any(c.type.name == _NTZ for c in handle.columns)
+    if not listed and any(c.type.name == _NTZ for c in columns):
+        set_properties(session, address, {"delta.feature.timestampNtz": "supported"})
+    for c in columns:
+        if c.name in there and c.comment and c.comment != there[c.name].comment and c.type == there[c.name].type:
+            alter(
+                session,
+                address,
+                f"ALTER TABLE {address.sql} ALTER COLUMN {quote(c.name)} COMMENT {text(c.comment)}",
+            )
+    if comment and comment[:_COMMENT_LENGTH] != handle.comment:
+        alter(session, address, f"COMMENT ON TABLE {address.sql} IS {text(comment[:_COMMENT_LENGTH])}")
+
+
+def alter(session: LoadSession, address: Address, statement: str) -> None:
+    failpoints.hit("engine.before_schema")
+    with spark_errors(address.location), session.alone():
+        session.sql(statement).collect()
+    failpoints.hit("engine.after_schema")
+
+
+def must_be_unchanged(address: Address, handle: Handle, entry: Entry | None) -> None:
+    """For writes that read the table itself: what somebody else committed meanwhile would be undone by them."""
+    if entry is None:
+        raise DestinationUnavailableError(f"{address.location} is gone.", cure="Somebody dropped it; load it again.")
+    if entry != handle.entry:
+        raise rival(address.location)

@@ -1,0 +1,76 @@
+"""A table's beginning and its end."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from uuid import uuid4
+
+from dataloader_core import failpoints
+from dataloader_core.commit import ENGINE_PROPERTY, OWNER_PROPERTY, CommitRecord
+from dataloader_core.errors import DestinationRefusedError
+from dataloader_core.schema import target_column
+from dataloader_core.table import SourceTable
+from dataloader_engines.spark.address import Address, is_local
+from dataloader_engines.spark.errors import SPARK_ERRORS, condition_of, rival
+from dataloader_engines.spark.features import is_s3
+from dataloader_engines.spark.look import newest_entry
+from dataloader_engines.spark.session import LoadSession
+from dataloader_engines.spark.types import commented_schema
+
+_THERE = ("TABLE_OR_VIEW_ALREADY_EXISTS", "DELTA_TABLE_ALREADY_EXISTS", "DELTA_PATH_EXISTS", "DELTA_CREATE_TABLE")
+
+
+def create(
+    session: LoadSession, address: Address, table: SourceTable, record: CommitRecord, properties: Mapping[str, str]
+) -> None:
+    """The empty table with its owner property; fails where there is one already.
+
+    It carries no transaction: its metadata would not show, and one that is in the log but not in the history would
+    leave nobody able to tell what it was. Whoever crashes before the fence leaves a table of its row without a commit,
+    which the next load fences and takes for a first one; a rival who fenced it meanwhile makes this fence be skipped.
+
+    Raises:
+        RivalCommitError: somebody else created it meanwhile.
+        DestinationRefusedError: something else lies there.
+    """
+    empty = session.spark.createDataFrame([], commented_schema(map(target_column, table.columns)))
+    writer = empty.writeTo(address.sql).using("delta").tableProperty(OWNER_PROPERTY, str(record.table_uid))
+    if table.comment:
+        writer = writer.tableProperty("comment", table.comment[:4000])
+    if address.path is not None and is_s3(address.path):
+        writer = writer.tableProperty(ENGINE_PROPERTY, "spark")
+    for key, value in properties.items():
+        writer = writer.tableProperty(key, value)
+    failpoints.hit("engine.before_create")
+    try:
+        with session.alone():
+            writer.create()
+    except SPARK_ERRORS as error:
+        if not condition_of(error).startswith(_THERE):
+            raise
+    else:
+        failpoints.hit("engine.after_create")
+        return
+    if newest_entry(session, address) is not None:
+        raise rival(address.location)
+    raise DestinationRefusedError(
+        f"{address.location} holds files but no Delta log.", cure="Move or delete them, or choose another destination."
+    )
+
+
+def drop(session: LoadSession, address: Address) -> None:
+    if address.path is None:
+        session.sql(f"DROP TABLE IF EXISTS {address.sql}").collect()
+    elif is_local(address.path):
+        # One atomic rename: whoever crashes afterwards leaves a folder that no table's name leads to.
+        folder = Path(address.path)
+        trash = folder.with_name(f".{folder.name}.dropped-{uuid4().hex}")
+        folder.rename(trash)
+        shutil.rmtree(trash)
+    else:
+        from pyarrow import fs
+
+        filesystem, path = fs.FileSystem.from_uri(address.path)
+        filesystem.delete_dir(path)

@@ -1,0 +1,183 @@
+"""One Delta table, as one load of the Spark engine sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+from uuid import UUID
+
+from dataloader_core import failpoints
+from dataloader_core.commit import CommitRecord, Look
+from dataloader_core.errors import DestinationRefusedError
+from dataloader_core.interfaces.engine import Committed, Destination, Prepared
+from dataloader_core.interfaces.source import Progress, SourceSnapshot, WayOfReading
+from dataloader_core.plan import HighestRead, Merge, Read, Replace, Step
+from dataloader_core.schema import SchemaPolicy, compare_schemas
+from dataloader_core.table import SourceTable
+from dataloader_engines.spark import commits, creation, publish, staging, tuning
+from dataloader_engines.spark.address import Address
+from dataloader_engines.spark.area import StagingArea
+from dataloader_engines.spark.errors import spark_errors
+from dataloader_engines.spark.look import Handle, take_look
+from dataloader_engines.spark.reading_jobs import stoppable
+from dataloader_engines.spark.session import LoadSession, Sessions
+from dataloader_engines.spark.settings import SparkSettings
+from dataloader_engines.spark.staging import Facts, Staged
+from dataloader_engines.spark.writing import Writer
+
+
+class SparkDestination(Destination):
+    """A table by its path or by its three names. Rows wait in Parquet files until a commit writes them."""
+
+    def __init__(self, address: Address, settings: SparkSettings, sessions: Sessions) -> None:
+        self.location = address.location
+        self.address = address
+        self._settings = settings
+        self._sessions = sessions
+        self._opened: LoadSession | None = None
+        self._area = StagingArea(address.staging, settings.staging_hours)
+        self._look: tuple[UUID, Look] | None = None
+
+    @property
+    def session(self) -> LoadSession:
+        if self._opened is None:
+            self._opened = self._sessions.open()
+        return self._opened
+
+    def close(self) -> None:
+        if self._opened is not None:
+            self._area.remove_all(self._opened)
+            self._opened.close()
+            self._opened = None
+
+    def look(self, table_uid: UUID, *, known_version: int | None = None) -> Look:
+        before = self._look[1] if self._look is not None and self._look[0] == table_uid else None
+        with spark_errors(self.location):
+            look = take_look(self.session, self.address, table_uid, known_version, before)
+        self._look = (table_uid, look)
+        return look
+
+    def create(self, table: SourceTable, record: CommitRecord) -> None:
+        if not table.columns:
+            raise DestinationRefusedError(
+                f"{table.relation} has no columns, and a Delta table needs at least one.",
+                cure="Give the source table a column, or choose others with `columns`.",
+            )
+        with spark_errors(self.location):
+            properties = tuning.of_new_table(self._settings)
+            creation.create(self.session, self.address, table, record, properties)
+            handle = _handle(self.look(record.table_uid))
+            commits.fence(self.session, self.address, handle, record, own=False)
+
+    def commit_empty(self, look: Look, record: CommitRecord, *, own: bool = False) -> None:
+        with spark_errors(self.location):
+            commits.fence(self.session, self.address, _handle(look), record, own=own)
+
+    def prepare(
+        self,
+        step: Step,
+        source: SourceTable,
+        snapshot: SourceSnapshot | None,
+        way: WayOfReading | None,
+        look: Look,
+        schema_policy: SchemaPolicy,
+        progress: Progress,
+    ) -> Prepared:
+        assert step.read is not None, "a step without a read is prepared from its staging table"
+        assert snapshot is not None
+        assert way is not None
+        change = compare_schemas(
+            step.read.columns, look.columns, schema_policy, replace=isinstance(step.write, Replace)
+        )
+        read = _with(step.read, change.read)
+        keys = step.write.keys if isinstance(step.write, Merge) else step.unique
+        rule = step.watermark if isinstance(step.watermark, HighestRead) else None
+        self._area.sweep()
+        folder = self._area.new_folder()
+        failpoints.hit("engine.before_read")
+        try:
+            with spark_errors(self.location):
+                with stoppable(self.session.spark, progress):
+                    staging.write(self.session, folder, read, snapshot, way, self._settings.spark_parts or way.parallel)
+                failpoints.hit("engine.after_read")
+                with stoppable(self.session.spark, progress):
+                    relation = staging.relation(folder)
+                    facts = staging.ask(self.session, relation, read, keys, rule)
+                    if keys:
+                        staging.check_keys(self.session, relation, keys, facts)
+            unrepresentable = staging.check_fits(snapshot, read, facts.stats)
+            highest = facts.highest
+            if rule is not None and facts.rows and not any(c.name == rule.column and c.exact for c in read.columns):
+                highest = snapshot.highest(read, rule.column, rule.upto, rule.inclusive)
+        except BaseException:
+            self._area.remove(self.session, folder)
+            raise
+        size = self._area.bytes_of(folder)
+        progress(facts.rows, size)
+        staged = Staged(
+            relation=relation,
+            folder=folder,
+            names=tuple(c.target for c in read.columns),
+            rows=facts.rows,
+            bytes=size,
+            source=step.read.columns,
+            policy=schema_policy,
+            comment=source.comment,
+            bounds=_bounds(facts),
+        )
+        return Prepared(facts.rows, size, highest, facts.above, unrepresentable, change.notes, staged)
+
+    def prepare_from(
+        self,
+        step: Step,
+        source: SourceTable,
+        staging: Destination,
+        aside: Look,
+        look: Look,
+        schema_policy: SchemaPolicy,
+    ) -> Prepared:
+        assert isinstance(staging, SparkDestination)
+        with spark_errors(self.location):
+            staged = publish.take_over(self.session, staging.address, aside, look, schema_policy, source.comment)
+        change = compare_schemas(staged.source, look.columns, schema_policy, replace=True)
+        return Prepared(staged.rows, staged.bytes, notes=change.notes, handle=staged)
+
+    def commit(self, step: Step, prepared: Prepared, look: Look, record: CommitRecord) -> Committed:
+        staged: Staged = prepared.handle
+        change = compare_schemas(staged.source, look.columns, staged.policy, replace=isinstance(step.write, Replace))
+        with spark_errors(self.location):
+            tuning.apply(self.session, self.address, self._settings, _handle(look), step.write)
+            committed = Writer(self.session, self.address, look, change, staged, record).carry_out(step)
+        if staged.folder is not None:
+            self._area.remove(self.session, staged.folder)
+        return committed
+
+    def drop(self, table_uid: UUID) -> None:
+        look = self.look(table_uid)
+        if not look.exists:
+            return
+        if look.owner != table_uid:
+            raise DestinationRefusedError(
+                f"{self.location} belongs to {look.owner or 'nobody'}, not to {table_uid}; it is not dropped.",
+                cure="Drop it by hand if nobody needs it.",
+            )
+        failpoints.hit("engine.before_drop")
+        with spark_errors(self.location):
+            creation.drop(self.session, self.address)
+        failpoints.hit("engine.after_drop")
+
+
+def _handle(look: Look) -> Handle:
+    return cast(Handle, look.handle)
+
+
+def _with(read: Read, columns: Sequence[Any]) -> Read:
+    from dataclasses import replace
+
+    return replace(read, columns=tuple(columns))
+
+
+def _bounds(facts: Facts) -> dict[str, tuple[str, str]]:
+    return {
+        name.casefold(): (s.low, s.high) for name, s in facts.stats.items() if s.low is not None and s.high is not None
+    }

@@ -1,0 +1,170 @@
+"""What Spark and Delta say, told as DataLoader's errors.
+
+Spark's texts may hold row values (the value that a cast or a constraint refused) and stack traces: nothing of them is
+passed on but the error condition, which is a name, and what a catalog says about a grant.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from dataloader_core.errors import (
+    ConfigurationError,
+    DataLoaderError,
+    DestinationRefusedError,
+    DestinationUnavailableError,
+    RivalCommitError,
+    UnrepresentableValueError,
+)
+from dataloader_engines.spark.reading_errors import SPARK_ERRORS, carried
+
+__all__ = ["SPARK_ERRORS", "condition_of", "rival", "spark_errors", "translated"]
+
+_CONDITION = re.compile(r"\[([A-Z][A-Z0-9_]+(?:\.[A-Z0-9_]+)*)\]")
+_JAVA_CLASS = re.compile(r"\b(?:java|scala|org|io|com)\.[\w.]*\.(\w*(?:Exception|Error))\b")
+_GRANT = re.compile(
+    r"(?:does not have|lacks|requires?)[^\n]{0,20}?\b([A-Z]{3,}(?: [A-Z]+)*) on (\w+(?: \w+)?) '([^'\n]+)'"
+)
+_CONSTRAINT = re.compile(r"(?:CHECK constraint|NOT NULL constraint|constraint)[: ]+(\w+)", re.IGNORECASE)
+
+_RIVAL: Final = (
+    "DELTA_CONCURRENT_", "DELTA_METADATA_CHANGED", "DELTA_PROTOCOL_CHANGED", "ConcurrentTransactionException",
+    "ConcurrentModificationException", "ConcurrentAppendException", "ConcurrentDelete", "ConcurrentWriteException",
+    "MetadataChangedException", "ProtocolChangedException",
+)  # fmt: skip
+_MISMATCH: Final = ("NoSuchMethodError", "NoClassDefFoundError", "ClassNotFoundException", "AbstractMethodError")
+_NO_SPARK: Final = (
+    "Py4JNetworkError", "Connection refused", "INVALID_HANDLE.SESSION", "SESSION_CLOSED", "SESSION_NOT_FOUND",
+    "StatusCode.UNAVAILABLE", "Answer from Java side is empty", "SparkContext was shut down", "stopped SparkContext",
+    "ExecutorLostFailure", "cluster terminated", "Error while obtaining a new communication channel",
+)  # fmt: skip
+_MEMORY: Final = ("OutOfMemoryError", "UNABLE_TO_ACQUIRE_MEMORY", "Container killed by YARN", "exit code 137")
+_DENIED: Final = (
+    "PERMISSION_DENIED", "INSUFFICIENT_PERMISSIONS", "INSUFFICIENT_PRIVILEGES", "UNAUTHORIZED_ACCESS", "AccessDenied",
+    "AccessControlException", "Permission denied", "StatusCode.UNAUTHENTICATED", "403 Forbidden",
+)  # fmt: skip
+_FULL: Final = ("No space left on device", "DiskQuotaExceeded", "Disk quota exceeded", "QuotaExceeded")
+_NO_FOLDER: Final = ("DELTA_CANNOT_CREATE_LOG_PATH", "NotDirectoryException", "ParentNotDirectoryException")
+_NO_SCHEMA: Final = ("SCHEMA_NOT_FOUND", "NO_SUCH_CATALOG", "CATALOG_NOT_FOUND", "REQUIRES_SINGLE_PART_NAMESPACE")
+_GONE: Final = (
+    "FILE_NOT_EXIST", "FAILED_READ_FILE", "PATH_NOT_FOUND", "FileNotFoundException", "DELTA_FILE_NOT_FOUND",
+    "TABLE_OR_VIEW_NOT_FOUND", "DELTA_TABLE_NOT_FOUND", "DELTA_MISSING_DELTA_TABLE", "DELTA_PATH_DOES_NOT_EXIST",
+)  # fmt: skip
+_FEATURES: Final = ("DELTA_UNSUPPORTED_FEATURES", "DELTA_INVALID_PROTOCOL_VERSION", "DELTA_FEATURES_PROTOCOL")
+_VALUES: Final = ("CAST_INVALID_INPUT", "CAST_OVERFLOW", "NUMERIC_VALUE_OUT_OF_RANGE", "ARITHMETIC_OVERFLOW")
+
+
+def rival(location: str) -> RivalCommitError:
+    return RivalCommitError(f"Somebody else committed to {location} meanwhile.", cure="The load looks again.")
+
+
+def condition_of(error: BaseException) -> str:
+    """Spark's name for what happened, or the class of the innermost exception; never a value."""
+    told = getattr(error, "getCondition", lambda: None)()
+    if told:
+        return str(told)
+    text = str(error)
+    if match := _CONDITION.search(text):
+        return match[1]
+    found = _JAVA_CLASS.findall(text)
+    return found[-1] if found else type(error).__name__
+
+
+@contextmanager
+def spark_errors(location: str) -> Iterator[None]:
+    """Turn what goes wrong in Spark into errors that say whether trying again helps."""
+    try:
+        yield
+    except SPARK_ERRORS as error:
+        problem = translated(location, error)
+    except (ConnectionError, EOFError):
+        problem = _no_spark(location)
+    else:
+        return
+    raise problem  # outside the handler: the stack trace, and the values in it, must not travel along
+
+
+def translated(location: str, error: BaseException) -> DataLoaderError:
+    name = condition_of(error)
+    text = f"{type(error).__name__} {name} {error}"
+
+    def says(signs: tuple[str, ...]) -> bool:
+        return any(sign in text for sign in signs)
+
+    if (problem := carried(text)) is not None:
+        return problem
+    if says(_RIVAL):
+        return rival(location)
+    if says(_MISMATCH):
+        return ConfigurationError(
+            f"Spark and the jar of Delta do not fit together ({name}).",
+            cure="Use the Delta that is made for this Spark; `dataloader plugins doctor` says which.",
+        )
+    if says(_NO_SPARK):
+        return _no_spark(location)
+    if says(_MEMORY):
+        return DestinationUnavailableError(
+            f"Spark ran out of memory with {location}.",
+            cure="Give driver and executors more memory, or cut the read into more pieces (num_partitions).",
+        )
+    return _of_storage(location, name, text, says) or _of_table(location, name, text, says)
+
+
+def _of_storage(location: str, name: str, text: str, says: object) -> DataLoaderError | None:
+    assert callable(says)
+    if says(_DENIED):
+        found = _GRANT.search(text)
+        what = f": {found[1]} on {found[2]} {found[3]} is missing" if found else ""
+        return DestinationRefusedError(
+            f"No permission to read or write {location}{what}.", cure="Grant it to whoever runs the load."
+        )
+    if says(_FULL):
+        return DestinationUnavailableError(
+            f"There is no space left for {location}; nothing of it was changed.",
+            cure="Free some space; then load again.",
+        )
+    if says(_NO_FOLDER):
+        return DestinationRefusedError(f"A part of {location} is a file, not a folder.", cure="Move that file away.")
+    if says(_NO_SCHEMA):
+        return DestinationRefusedError(
+            f"The catalog or schema of {location} does not exist, or may not be seen ({name}).",
+            cure="Create it, or grant USE CATALOG and USE SCHEMA.",
+        )
+    if says(_GONE):
+        return DestinationUnavailableError(
+            f"{location}, or a file of it, is gone ({name}).",
+            cure="Somebody may have vacuumed or dropped it; restore it or set load_full.",
+        )
+    return None
+
+
+def _of_table(location: str, name: str, text: str, says: object) -> DataLoaderError:
+    assert callable(says)
+    if says(_FEATURES):
+        return DestinationRefusedError(
+            f"{location} uses Delta features that this Spark does not handle ({name}).",
+            cure="Use a newer Spark or Databricks runtime, or drop the feature.",
+        )
+    if says(("DELTA_VIOLATE_CONSTRAINT", "DELTA_NOT_NULL_CONSTRAINT_VIOLATED", "NOT_NULL_CONSTRAINT_VIOLATION")):
+        found = _CONSTRAINT.search(text)
+        return DestinationRefusedError(
+            f"Rows break {f'the constraint {found[1]}' if found else 'a constraint'} of {location}; nothing changed.",
+            cure="Drop the constraint, or leave those rows out with a `filter`.",
+        )
+    if says(_VALUES):
+        return UnrepresentableValueError(
+            f"A value does not fit the type of its column in {location} ({name}).",
+            cure="Set on_unrepresentable to 'null', correct it at the source, or cast the column in a `query`.",
+        )
+    return DestinationUnavailableError(
+        f"Spark could not read or write {location} ({name}).", cure="Spark's own log says more."
+    )
+
+
+def _no_spark(location: str) -> DataLoaderError:
+    return DestinationUnavailableError(
+        f"Spark went away while it worked on {location}.", cure="Look at the cluster; then load again."
+    )

@@ -1,0 +1,223 @@
+"""What a table's history shows of the commit protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+from uuid import UUID
+
+from dataloader_core.commit import OWNER_PROPERTY, CommitRecord, Look, TargetColumn
+from dataloader_core.errors import DestinationRefusedError
+from dataloader_engines.spark import log
+from dataloader_engines.spark.address import Address
+from dataloader_engines.spark.errors import SPARK_ERRORS, condition_of
+from dataloader_engines.spark.features import find_problems
+from dataloader_engines.spark.session import LoadSession
+from dataloader_engines.spark.types import column_type
+
+_BATCHES: Final = (1, 16, 256, None)
+_FEATURE: Final = "delta.feature."
+"""Listed from protocol version 7 on; before that a version says only what is possible."""
+_NO_TABLE: Final = (
+    "DELTA_TABLE_ONLY_OPERATION", "DELTA_MISSING_DELTA_TABLE", "DELTA_TABLE_NOT_FOUND", "TABLE_OR_VIEW_NOT_FOUND",
+    "DELTA_PATH_DOES_NOT_EXIST",
+)  # fmt: skip
+_NOT_DELTA: Final = ("DELTA_ONLY_OPERATION", "EXPECT_TABLE_NOT_VIEW", "NOT_A_TABLE", "UNSUPPORTED_FEATURE")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One commit of the history. ``metrics`` are texts, as Delta keeps them."""
+
+    version: int
+    timestamp: Any
+    operation: str
+    metadata: str | None
+    read_version: int | None
+    metrics: Mapping[str, str]
+
+    @property
+    def record(self) -> CommitRecord | None:
+        return CommitRecord.from_json(self.metadata)
+
+    def metric(self, name: str) -> int:
+        return int(self.metrics.get(name) or 0)
+
+
+@dataclass(frozen=True)
+class Handle:
+    """The table as a look found it.
+
+    Attributes:
+        entry: The newest commit then.
+        properties: Of the table, Delta's features among them.
+        clustered: Columns that it is clustered by; ``partitioned``: likewise.
+        location: Its folder or URL.
+    """
+
+    entry: Entry
+    columns: tuple[TargetColumn, ...]
+    properties: Mapping[str, str]
+    partitioned: tuple[str, ...] = ()
+    clustered: tuple[str, ...] = ()
+    location: str = ""
+    comment: str | None = None
+    features: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def version(self) -> int:
+        return self.entry.version
+
+
+def history(session: LoadSession, address: Address, limit: int | None) -> list[Entry]:
+    """The newest commits, newest first."""
+    clause = "" if limit is None else f" LIMIT {limit}"
+    rows = session.sql(f"DESCRIBE HISTORY {address.sql}{clause}").collect()
+    return [
+        Entry(r.version, r.timestamp, r.operation, r.userMetadata, r.readVersion, dict(r.operationMetrics or {}))
+        for r in rows
+    ]
+
+
+def newest_entry(session: LoadSession, address: Address) -> Entry | None:
+    """The newest commit; None where there is no table.
+
+    Raises:
+        DestinationRefusedError: something lies there that is no Delta table.
+    """
+    try:
+        return history(session, address, 1)[0]
+    except SPARK_ERRORS as error:
+        name = condition_of(error)
+        if name.startswith(_NO_TABLE):
+            return None
+        if not name.startswith(_NOT_DELTA):
+            raise
+    raise DestinationRefusedError(
+        f"{address.location} is no Delta table but a view or a table of another format ({name}).",
+        cure="Choose another destination, or move it away.",
+    )
+
+
+def take_look(
+    session: LoadSession, address: Address, table_uid: UUID, known_version: int | None, before: Look | None
+) -> Look:
+    """A fresh look. ``before``: an earlier look of this load, which still holds while the table is at that version."""
+    entry = newest_entry(session, address)
+    if entry is None:
+        return Look(exists=False)
+    if before is not None and before.handle is not None and before.handle.entry == entry:
+        return before
+    handle, strange = _handle(session, address, entry)
+    app_version, newest, fence, restored = _records(session, address, handle, table_uid, known_version)
+    return Look(
+        exists=True,
+        table_version=entry.version,
+        app_version=app_version,
+        owner=_owner(handle),
+        has_rows=_has_rows(session, address, handle),
+        newest=newest,
+        newest_fence=fence,
+        restored=restored,
+        columns=handle.columns,
+        problems=(*strange, *find_problems(handle)),
+        handle=handle,
+    )
+
+
+def _handle(session: LoadSession, address: Address, entry: Entry) -> tuple[Handle, tuple[str, ...]]:
+    [detail] = session.sql(f"DESCRIBE DETAIL {address.sql}").collect()
+    properties = {r.key: r.value for r in session.sql(f"SHOW TBLPROPERTIES {address.sql}").collect()}
+    columns, strange = [], []
+    for found in session.spark.table(address.sql).schema.fields:
+        kind = None if "__CHAR_VARCHAR_TYPE_STRING" in found.metadata else column_type(found.dataType)
+        if kind is None:
+            strange.append(
+                f"Column {found.name} has a type that is never written here: {found.dataType.simpleString()}."
+            )
+            continue
+        if not found.nullable:
+            strange.append(
+                f"Column {found.name} is NOT NULL. Run ALTER TABLE ... ALTER COLUMN {found.name} DROP NOT NULL."
+            )
+        columns.append(TargetColumn(found.name, kind, found.metadata.get("comment")))
+    handle = Handle(
+        entry,
+        tuple(columns),
+        properties,
+        partitioned=tuple(detail.partitionColumns or ()),
+        clustered=tuple(getattr(detail, "clusteringColumns", None) or ()),
+        location=detail.location or "",
+        comment=detail.description,
+        features=frozenset(k.removeprefix(_FEATURE) for k in properties if k.startswith(_FEATURE)),
+    )
+    return handle, tuple(strange)
+
+
+def _has_rows(session: LoadSession, address: Address, handle: Handle) -> bool:
+    return not session.spark.table(address.sql).limit(1).isEmpty()
+
+
+def _owner(handle: Handle) -> UUID | None:
+    text = handle.properties.get(OWNER_PROPERTY)
+    try:
+        return UUID(text) if text else None
+    except ValueError:
+        raise DestinationRefusedError(
+            f"The table property {OWNER_PROPERTY} is {text!r}, which is no UUID.", cure="Unset that property."
+        ) from None
+
+
+def _records(
+    session: LoadSession, address: Address, handle: Handle, table_uid: UUID, known_version: int | None
+) -> tuple[int | None, CommitRecord | None, CommitRecord | None, bool]:
+    """The version of this row's last commit, its newest data commit and fence, and whether a RESTORE came after."""
+    app_version: int | None = None
+    fence: CommitRecord | None = None
+    restored = False
+    oldest = handle.version
+    for entry in _entries(session, address, handle.entry):
+        oldest = entry.version
+        record = entry.record
+        if record is None or record.table_uid != table_uid:
+            restored = restored or (app_version is None and entry.operation == "RESTORE")
+            continue
+        app_version = record.version if app_version is None else app_version
+        if not record.is_fence:
+            return app_version, record, fence, restored
+        fence = fence or record
+        if record.version == known_version:
+            return app_version, None, fence, restored  # what lies before it is of no use
+    if app_version is None and oldest > 0:
+        # The log was cleaned up: only its transactions still know.
+        app_version = log.transaction_version(session, handle.location, table_uid)
+    return app_version, None, fence, restored
+
+
+def _entries(session: LoadSession, address: Address, newest: Entry) -> Iterator[Entry]:
+    """The commits up to ``newest`` from the newest back, read in growing pieces."""
+    yield newest
+    given = newest.version
+    for limit in _BATCHES[1:]:
+        if given == 0:
+            return
+        found = history(session, address, limit)
+        fresh = [e for e in found if e.version < given]
+        yield from fresh
+        if limit is not None and len(found) < limit:
+            return
+        given = min((e.version for e in fresh), default=given)
+
+
+def own_entry(session: LoadSession, address: Address, record: CommitRecord, since: int) -> Entry | None:
+    """The commit of the history behind version ``since`` that is this very one; None: it never landed."""
+    for limit in _BATCHES:
+        found = history(session, address, limit)
+        for entry in found:
+            told = entry.record
+            if told is not None and (told.load_id, told.version) == (record.load_id, record.version):
+                return entry
+        if limit is None or len(found) < limit or min(e.version for e in found) <= since:
+            return None
+    return None

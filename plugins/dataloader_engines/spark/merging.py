@@ -1,0 +1,165 @@
+"""The merge, in the three ways that it can be written: MERGE, an overwrite of its window, or a rewrite.
+
+Final rows of every merge: those read, and those of the table that match no delete condition and have no key that was
+read. An overwrite of the rows that match the delete conditions gives the same where no other row has a key that was
+read, and where every row read lies inside: this is looked up first. It rewrites only the window's files, where a MERGE
+searches them all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
+
+from dataloader_core import failpoints
+from dataloader_core.commit import TargetColumn
+from dataloader_core.plan import Merge
+from dataloader_core.types import INTEGERS
+from dataloader_engines.spark import commits
+from dataloader_engines.spark.look import Entry
+from dataloader_engines.spark.sql import either, quote, text
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from dataloader_engines.spark.writing import Writer
+
+_PRUNABLE: Final = (*INTEGERS, "decimal", "date", "timestamp", "timestamp_ntz")
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What a merge with deletes will find.
+
+    Attributes:
+        there: Rows of the table; 0 where the merge deletes nothing, and nobody asks.
+        deleted: Rows that go without being replaced.
+        updated: Rows that are replaced.
+        strays: Rows outside the window with a key that was read, and rows read that lie outside.
+        doubled: Rows that share such a key with another. A MERGE would keep them all.
+    """
+
+    there: int
+    deleted: int
+    updated: int
+    strays: int
+    doubled: int
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        return {"rows_updated": self.updated}
+
+
+def window(writer: Writer, write: Merge, table: str = "") -> str:
+    """The rows that the merge may delete."""
+    return either(write.delete_where, write.delete_missing_where, names=writer.names, table=table)
+
+
+def tally(writer: Writer, write: Merge) -> Tally:
+    """Count before anything is written: over the keys alone, which costs little beside the merge."""
+    keys = _keys(writer, write)
+    staged = writer.staged_sql(writer.change.columns)
+    names = ", ".join(_of("t", key) for key in keys)
+    if not (write.delete_where or write.delete_missing_where):
+        [row] = writer.session.sql(
+            f"SELECT count(*) AS updated, count(DISTINCT {names}) AS keys FROM {writer.address.sql} t "
+            f"JOIN (SELECT {_listed(keys)} FROM ({staged})) s ON {_on(keys)} WHERE {_in_range(writer, write)}"
+        ).collect()
+        return Tally(0, 0, row.updated, 0, row.updated - row.keys)
+    inside = f"coalesce({window(writer, write, 't.')}, false)"
+    matched = ", ".join(f"if(s.matched, {_of('t', key)}, NULL)" for key in keys)
+    [row] = writer.session.sql(
+        f"SELECT count(*) AS there, count_if({inside}) AS inside, "
+        f"count_if({inside} AND s.matched) AS replaced, count_if(s.matched) AS updated, "
+        f"count(DISTINCT {matched}) AS keys, "
+        f"(SELECT count_if(NOT coalesce({window(writer, write)}, false)) FROM ({staged})) AS outside "
+        f"FROM {writer.address.sql} t LEFT JOIN (SELECT {_listed(keys)}, true AS matched FROM ({staged})) s "
+        f"ON {_on(keys)}"
+    ).collect()
+    strays = row.updated - row.replaced + row.outside
+    return Tally(row.there, row.inside - row.replaced, row.updated, strays, row.updated - row.keys)
+
+
+def merged(writer: Writer, write: Merge, where: str = "true") -> DataFrame:
+    """The final rows among those of the table that match ``where``."""
+    keys = _keys(writer, write)
+    gone = f"coalesce({window(writer, write, 't.')}, false)"
+    staged = writer.staged_sql(writer.change.columns)
+    return writer.typed(
+        f"SELECT t.* FROM ({writer.table_sql(where)}) t LEFT ANTI JOIN ({staged}) s ON {_on(keys)} "
+        f"WHERE NOT {gone} UNION ALL {staged}"
+    )
+
+
+def union_all(writer: Writer) -> DataFrame:
+    """The table's rows and those read, in the new schema."""
+    return writer.typed(f"{writer.table_sql()} UNION ALL {writer.staged_sql(writer.change.columns)}")
+
+
+def key_range(writer: Writer, write: Merge) -> str:
+    """A condition that every row with a key that was read meets; the narrower, the fewer files are written anew."""
+    key = _keys(writer, write)[0]
+    bounds = writer.staged.bounds.get(key.name.casefold())
+    if bounds is None or key.type.name not in _PRUNABLE:
+        return "true"
+    low, high = (f"CAST({text(bound)} AS {key.type})" for bound in bounds)
+    return f"{quote(key.name)} >= {low} AND {quote(key.name)} <= {high}"
+
+
+def _in_range(writer: Writer, write: Merge) -> str:
+    """:func:`key_range` of the table in a join, so that Delta leaves out files without such keys."""
+    key = _keys(writer, write)[0]
+    return key_range(writer, write).replace(quote(key.name), _of("t", key))
+
+
+def land_merge(writer: Writer, write: Merge) -> Entry:
+    """One MERGE statement, whose transaction is in the session's configuration meanwhile."""
+    view = f"dataloader_{uuid4().hex}"
+    writer.rows().createOrReplaceTempView(view)
+    failpoints.hit("engine.before_commit")
+    try:
+        entry = commits.land(
+            writer.session,
+            writer.address,
+            writer.handle.version,
+            writer.record,
+            lambda: _run(writer, _statement(writer, write, view)),
+            around=writer.session.transaction(writer.record),
+        )
+    finally:
+        writer.session.spark.catalog.dropTempView(view)
+    failpoints.hit("engine.after_commit")
+    return entry
+
+
+def _run(writer: Writer, statement: str) -> None:
+    writer.session.sql(statement).collect()
+
+
+def _statement(writer: Writer, write: Merge, view: str) -> str:
+    keys = _keys(writer, write)
+    evolution = "WITH SCHEMA EVOLUTION " if writer.change.added else ""
+    on = f"{_on(keys)} AND {_in_range(writer, write)}"
+    deletes = window(writer, write, "t.")
+    gone = f" WHEN NOT MATCHED BY SOURCE AND ({deletes}) THEN DELETE" if deletes != "false" else ""
+    return (
+        f"MERGE {evolution}INTO {writer.address.sql} t USING {view} s ON {on} "
+        f"WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *{gone}"
+    )
+
+
+def _keys(writer: Writer, write: Merge) -> list[TargetColumn]:
+    return [writer.names[key.casefold()] for key in write.keys]
+
+
+def _on(keys: list[TargetColumn]) -> str:
+    return " AND ".join(f"{_of('t', key)} = {_of('s', key)}" for key in keys)
+
+
+def _of(table: str, key: TargetColumn) -> str:
+    return f"{table}.{quote(key.name)}"
+
+
+def _listed(keys: list[TargetColumn]) -> str:
+    return ", ".join(quote(key.name) for key in keys)

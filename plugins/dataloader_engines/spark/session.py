@@ -1,0 +1,208 @@
+"""Spark sessions: one for the process, and one of its own for every load where Spark can give it.
+
+A merge takes its transaction from the session's configuration, and loads run side by side in threads: so that no load
+commits under another's transaction, each has a session of its own, or a lock where Spark gives none.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from dataloader_core.commit import CommitRecord, app_id
+from dataloader_core.errors import ConfigurationError
+from dataloader_engines.spark import versions
+from dataloader_engines.spark.errors import SPARK_ERRORS, spark_errors
+from dataloader_engines.spark.settings import SparkSettings
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame, SparkSession
+
+log = logging.getLogger(__name__)
+
+_EXTENSION: Final = "io.delta.sql.DeltaSparkSessionExtension"
+_CATALOG: Final = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
+_STATIC: Final[Mapping[str, str]] = {
+    "spark.app.name": "dataloader",
+    "spark.ui.enabled": "false",
+    "spark.sql.extensions": _EXTENSION,
+    "spark.sql.catalog.spark_catalog": _CATALOG,
+    "spark.driver.extraJavaOptions": "-Duser.timezone=UTC",
+    "spark.executor.extraJavaOptions": "-Duser.timezone=UTC",
+}
+_OWN: Final[Mapping[str, str]] = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ansi.enabled": "true",
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+}
+"""What every session of ours has. Without it values could change: a time zone, an overflow that becomes NULL."""
+_APP: Final = "spark.databricks.delta.write.txnAppId"
+_VERSION: Final = "spark.databricks.delta.write.txnVersion"
+_METADATA: Final = "spark.databricks.delta.commitInfo.userMetadata"
+
+
+def on_databricks() -> bool:
+    return "DATABRICKS_RUNTIME_VERSION" in os.environ
+
+
+def is_connect(session: SparkSession) -> bool:
+    return type(session).__module__.startswith("pyspark.sql.connect")
+
+
+def condition(session: SparkSession, sql: str) -> Column:
+    """A SQL expression as a column of this kind of session; pyspark's own choice goes by the process, not by it."""
+    if is_connect(session):
+        from pyspark.sql.connect import functions as connect
+
+        return connect.expr(sql)
+    from pyspark.sql import functions
+
+    return functions.expr(sql)
+
+
+class LoadSession:
+    """One load's Spark. ``confs``: merges may carry their transaction in its configuration."""
+
+    def __init__(self, spark: SparkSession, *, own: bool, confs: bool, lock: Any) -> None:
+        self.spark = spark
+        self._own = own
+        self.confs = confs
+        self._lock = lock
+
+    def close(self) -> None:
+        """Give a session of its own back; a classic one goes with its object."""
+        if self._own and is_connect(self.spark):
+            self.spark.stop()
+
+    def sql(self, statement: str) -> DataFrame:
+        return self.spark.sql(statement)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """For commits: no other load's transaction is in the session's configuration meanwhile."""
+        with self._lock:
+            yield
+
+    @contextmanager
+    def transaction(self, record: CommitRecord) -> Iterator[None]:
+        """Whatever commits in here carries the record's transaction and metadata."""
+        values = {_APP: app_id(record.table_uid), _VERSION: str(record.version), _METADATA: record.to_json()}
+        with self._lock:
+            try:
+                for key, value in values.items():
+                    self.spark.conf.set(key, value)
+                yield
+            finally:
+                for key in values:
+                    self.spark.conf.unset(key)
+
+
+class Sessions:
+    """The process's Spark, made or found when it is first needed."""
+
+    def __init__(self, settings: SparkSettings) -> None:
+        self.settings = settings
+        self._lock = threading.Lock()
+        self._main: SparkSession | None = None
+        self._shared = threading.RLock()
+
+    def open(self) -> LoadSession:
+        """A session for one load.
+
+        Raises:
+            ConfigurationError: Java, Spark, Delta or a jar is missing, or of another version.
+        """
+        with self._lock:
+            if self._main is None:
+                self._main = self._start()
+        own = _another(self._main, self.settings.spark_remote)
+        lock = threading.RLock() if own is not None else self._shared
+        spark = own or self._main
+        confs = self.settings.session_confs == "auto"
+        try:
+            _configure(spark)
+        except SPARK_ERRORS:
+            log.info("this session takes no configuration: merges are written as rewrites")
+            confs = False
+        return LoadSession(spark, own=own is not None, confs=confs, lock=lock)
+
+    def _start(self) -> SparkSession:
+        versions.check_pyspark()
+        with spark_errors("Spark"):
+            main = self._found()
+            _configure_quietly(main)
+            _check_delta(main)
+        return main
+
+    def _found(self) -> SparkSession:
+        from pyspark.sql import SparkSession
+
+        remote = self.settings.spark_remote or os.environ.get("SPARK_REMOTE")
+        if on_databricks():
+            return SparkSession.builder.getOrCreate()
+        if remote:
+            from pyspark.sql.connect.session import SparkSession as Remote
+
+            return Remote.builder.remote(remote).create()  # type: ignore[return-value]  # one interface, two classes
+        if (running := _running()) is not None:
+            return running
+        versions.check_java()
+        builder = SparkSession.builder.master(self.settings.spark_master)
+        for key, value in {**_STATIC, **_OWN, **versions.jars(self.settings), **self.settings.spark_conf}.items():
+            builder = builder.config(key, value)
+        return builder.getOrCreate()
+
+
+def _running() -> SparkSession | None:
+    """A classic session that somebody started in this process; Spark has one for all threads."""
+    from pyspark import SparkContext
+    from pyspark.sql import SparkSession
+
+    return SparkSession.builder.getOrCreate() if SparkContext._active_spark_context is not None else None
+
+
+def _another(main: SparkSession, remote: str | None) -> SparkSession | None:
+    """A session beside ``main`` with a configuration of its own, where Spark has a way to make one."""
+    if not is_connect(main):
+        return main.newSession()
+    remote = remote or os.environ.get("SPARK_REMOTE")
+    if remote:
+        from pyspark.sql.connect.session import SparkSession as Remote
+
+        return Remote.builder.remote(remote).create()  # type: ignore[return-value]  # one interface, two classes
+    clone = getattr(main, "cloneSession", None)
+    try:
+        return clone() if clone is not None else None
+    except SPARK_ERRORS:
+        return None
+
+
+def _configure(spark: SparkSession) -> None:
+    """Set what every session of ours has, and try whether a transaction could be set."""
+    for key, value in _OWN.items():
+        spark.conf.set(key, value)
+    spark.conf.set(_VERSION, "0")
+    spark.conf.unset(_VERSION)
+
+
+def _configure_quietly(spark: SparkSession) -> None:
+    try:
+        _configure(spark)
+    except SPARK_ERRORS as error:
+        log.info("the session keeps its own configuration: %s", type(error).__name__)
+
+
+def _check_delta(spark: SparkSession) -> None:
+    """One clear sentence instead of a stack trace at the first write."""
+    if on_databricks():
+        return
+    if _EXTENSION not in (spark.conf.get("spark.sql.extensions", "") or ""):
+        raise ConfigurationError(
+            f"The Spark session ({spark.version}) has no Delta: spark.sql.extensions lacks {_EXTENSION}.",
+            cure=f"Start it with that and with spark.sql.catalog.spark_catalog={_CATALOG}, or let the engine start it.",
+        )
+    spark.catalog.currentDatabase()  # loads Delta's catalog, and with it the jar

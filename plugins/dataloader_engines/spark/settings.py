@@ -1,0 +1,53 @@
+"""Settings of the Spark engine, from ``DATALOADER_<FIELD>`` variables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+
+class SparkSettings(BaseModel):
+    """What the Spark engine may use. On Databricks none is needed but ``staging``.
+
+    Attributes:
+        lake: Root of all tables, laid out as the local engine's, so that both engines load the same tables. None:
+            tables go by their three names, in the catalog.
+        staging: Folder where rows wait until they are committed: of the lake's storage, or of a Unity Catalog Volume.
+            None: a folder inside the table's own, which only tables in a lake have.
+        staging_hours: What a crashed load left in the staging folder is deleted by a later load after this time.
+        spark_remote: A Spark Connect URL (``sc://host:15002``), without a token.
+        spark_master: Where Spark runs that this process starts itself.
+        spark_jars: Folder with the jars of Delta and of JDBC drivers, for machines without a network. None: Spark
+            fetches them.
+        spark_packages: Maven coordinates of further jars to fetch, for instance of JDBC drivers.
+        spark_conf: Configuration of the session that this process starts.
+        spark_parts: Into how many pieces a read is cut; None: as many as the source advises.
+        session_confs: ``off``: the session takes no configuration (serverless), so that merges are rewrites.
+        tuning: Deletion vectors, optimized writes, auto compaction and clustering on new tables, and on those where
+            nobody chose otherwise. ``auto``: on Databricks only.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    lake: str | None = None
+    staging: str | None = None
+    staging_hours: float = Field(24, gt=0)
+    spark_remote: str | None = None
+    spark_master: str = "local[*]"
+    spark_jars: Path | None = None
+    spark_packages: tuple[str, ...] = ()
+    spark_conf: Mapping[str, str] = Field(default_factory=dict)
+    spark_parts: int | None = Field(None, ge=1, le=1024)
+    session_confs: Literal["auto", "off"] = "auto"
+    tuning: Literal["auto", "on", "off"] = "auto"
+
+    @field_validator("lake", "staging", "spark_remote")
+    @classmethod
+    def _no_credentials(cls, url: str | None) -> str | None:
+        text = url or ""
+        if ":" in text.partition("://")[2].rpartition("@")[0] or "token=" in text:
+            raise ValueError("holds credentials, which would be shown; they come from the environment")
+        return url

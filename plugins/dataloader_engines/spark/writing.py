@@ -1,0 +1,197 @@
+"""What a step's write becomes: one commit, by the cheapest statement that does the same and carries the transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dataloader_core import failpoints
+from dataloader_core.commit import CommitRecord, Look, TargetColumn
+from dataloader_core.interfaces.engine import Committed
+from dataloader_core.loss import check_merge, check_replace
+from dataloader_core.plan import LossPolicy, Merge, Replace, Step
+from dataloader_core.schema import SchemaChange
+from dataloader_engines.spark import commits, merging
+from dataloader_engines.spark.address import Address
+from dataloader_engines.spark.look import Entry, Handle, newest_entry
+from dataloader_engines.spark.session import LoadSession
+from dataloader_engines.spark.sql import Names, projection, quote
+from dataloader_engines.spark.staging import Staged
+from dataloader_engines.spark.types import commented_schema
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+_ALL = "true"
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Carries out one write of staged rows, against one look."""
+
+    session: LoadSession
+    address: Address
+    look: Look
+    change: SchemaChange
+    staged: Staged
+    record: CommitRecord
+
+    @property
+    def handle(self) -> Handle:
+        found: Handle = self.look.handle
+        return found
+
+    def carry_out(self, step: Step) -> Committed:
+        """One commit.
+
+        Raises:
+            LossRefusedError: ``step.loss`` forbids it; nothing was changed.
+            RivalCommitError: somebody else committed; nothing was changed.
+        """
+        if isinstance(step.write, Replace):
+            return self._replace(step.loss)
+        if isinstance(step.write, Merge):
+            return self._merge(step.write, step.loss)
+        if self.change.widened:
+            return self._rewrite(merging.union_all(self), _ALL, "rewrite")
+        return self._append()
+
+    def _replace(self, loss: LossPolicy) -> Committed:
+        there = self._rows_there()
+        check_replace(loss, read=self.staged.rows, there=there)
+        self._ready(overwrite=True)
+        schema = "overwriteSchema" if self.change.columns != self.look.columns else None
+        entry = self._land(lambda: self._by_options(self.rows(), where=_ALL, schema=schema))
+        self._keep_clustering(schema)
+        return self._committed(entry, deleted=there, total=self.staged.rows, how="overwrite")
+
+    def _append(self) -> Committed:
+        self._ready(overwrite=False)
+        entry = self._land(lambda: self._by_options(self.rows(), schema=self._merged_schema()))
+        return self._committed(entry, deleted=0, how="append")
+
+    def _merge(self, write: Merge, loss: LossPolicy) -> Committed:
+        window = bool(write.delete_where or write.delete_missing_where)
+        if not self.look.has_rows and not self.change.widened:
+            return self._append()
+        tally = merging.tally(self, write)
+        if window:
+            check_merge(loss, read=self.staged.rows, there=tally.there, deleted=tally.deleted, window=True)
+        failpoints.hit("engine.merge_found")
+        deleted, metrics = tally.deleted, {"rows_updated": tally.updated}
+        if self.change.widened:
+            return self._rewrite(merging.merged(self, write), _ALL, "rewrite", deleted=deleted, metrics=metrics)
+        if not deleted and not tally.updated:
+            return self._append()
+        if write.delete_missing_where and not tally.strays:
+            where = merging.window(self, write)
+            return self._rewrite(self.rows(), where, "replace window", deleted=deleted, metrics=metrics)
+        if tally.doubled or not self.session.confs:
+            where = _ALL if window else merging.key_range(self, write)
+            rows = merging.merged(self, write, where)
+            return self._rewrite(rows, where, "rewrite", deleted=deleted, metrics=metrics)
+        self._ready(overwrite=False)
+        entry = merging.land_merge(self, write)
+        return self._committed(entry, deleted=entry.metric("numTargetRowsDeleted"), how="merge", metrics=metrics)
+
+    def _rewrite(
+        self,
+        rows: DataFrame,
+        where: str,
+        how: str,
+        *,
+        deleted: int = 0,
+        metrics: Mapping[str, Any] | None = None,
+    ) -> Committed:
+        """Overwrite rows with what was made of them: nobody else's commit may come in between."""
+        commits.must_be_unchanged(self.address, self.handle, newest_entry(self.session, self.address))
+        self._ready(overwrite=bool(self.change.widened))
+        schema = "overwriteSchema" if self.change.widened else self._merged_schema()
+        entry = self._land(lambda: self._by_options(rows, where=where, schema=schema))
+        self._keep_clustering(schema)
+        return self._committed(entry, deleted=deleted, how=how, metrics=metrics)
+
+    def rows(self) -> DataFrame:
+        """What was read, in the table's columns as they are with the commit."""
+        return self.typed(self.staged_sql(self.change.columns))
+
+    def typed(self, sql: str) -> DataFrame:
+        """Rows with the comments of the table's columns, which Delta takes from what is written."""
+        return self.session.sql(sql).to(commented_schema(self.change.columns))
+
+    def staged_sql(self, columns: tuple[TargetColumn, ...]) -> str:
+        return f"SELECT {projection(columns, self.staged.names)} FROM {self.staged.relation}"
+
+    def table_sql(self, where: str = _ALL) -> str:
+        """The table as the look saw it, in its columns as they are with the commit."""
+        present = [c.name for c in self.look.columns]
+        return (
+            f"SELECT {projection(self.change.columns, present)} "
+            f"FROM {self.address.sql} VERSION AS OF {self.handle.version} WHERE {where}"
+        )
+
+    @property
+    def names(self) -> Names:
+        """A plan speaks the source's spelling of today, and the table may have another."""
+        names: dict[str, TargetColumn] = {c.name.casefold(): c for c in self.change.columns}
+        for column in self.change.read:
+            names.setdefault(column.name.casefold(), names[column.target.casefold()])
+        return names
+
+    def _merged_schema(self) -> str | None:
+        return "mergeSchema" if self.change.added else None
+
+    def _by_options(self, rows: DataFrame, *, where: str | None = None, schema: str | None = None) -> None:
+        commits.by_options(self.session, self.address, rows, self.record, where=where, schema=schema)
+
+    def _land(self, commit: Any) -> Entry:
+        failpoints.hit("engine.before_commit")
+        entry = commits.land(self.session, self.address, self.handle.version, self.record, commit)
+        failpoints.hit("engine.after_commit")
+        return entry
+
+    def _ready(self, *, overwrite: bool) -> None:
+        """An overwrite that takes a new schema takes its comments with it."""
+        columns = () if overwrite and self.change.columns != self.look.columns else self.change.columns
+        ntz = tuple(c for c in self.change.columns if c.type.name == "timestamp_ntz")
+        commits.ready(self.session, self.address, self.handle, columns or ntz, self.staged.comment)
+
+    def _keep_clustering(self, schema: str | None) -> None:
+        """An overwrite of the schema forgets how the table was clustered."""
+        columns = {c.name for c in self.change.columns}
+        kept = [c for c in self.handle.clustered if c in columns]
+        if schema == "overwriteSchema" and kept:
+            listed = ", ".join(map(quote, kept))
+            with self.session.alone():
+                self.session.sql(f"ALTER TABLE {self.address.sql} CLUSTER BY ({listed})").collect()
+
+    def _rows_there(self) -> int:
+        if not self.look.has_rows:
+            return 0
+        [row] = self.session.sql(f"SELECT count(*) AS rows FROM {self.address.sql}").collect()
+        return int(row.rows)
+
+    def _committed(
+        self,
+        entry: Entry,
+        *,
+        deleted: int,
+        how: str,
+        total: int | None = None,
+        metrics: Mapping[str, Any] | None = None,
+    ) -> Committed:
+        return Committed(
+            table_version=entry.version,
+            rows_written=self.staged.rows,
+            rows_deleted=deleted,
+            bytes=entry.metric("numOutputBytes") or entry.metric("numTargetBytesAdded"),
+            rows_total=total,
+            metrics={
+                "written_by": how,
+                "files_added": entry.metric("numFiles") or entry.metric("numTargetFilesAdded"),
+                "files_removed": entry.metric("numRemovedFiles") or entry.metric("numTargetFilesRemoved"),
+                "bytes_read": self.staged.bytes,
+                **(metrics or {}),
+            },
+        )
