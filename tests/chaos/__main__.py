@@ -15,11 +15,12 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=200, help="processes to kill")
     parser.add_argument("--seed", type=int, default=None, help="repeats the choices of an earlier run")
     parser.add_argument("--only", help="one table, by name")
+    parser.add_argument("--engines", default="local", help="each load is carried out by any of these: local,spark")
     given = parser.parse_args()
     seed = given.seed if given.seed is not None else random.SystemRandom().randrange(10**6)
     print(f"chaos: seed {seed}, {given.kills} kills wanted", flush=True)
     tally, began = Tally(), time.monotonic()
-    with world(random.Random(seed)) as here:
+    with world(random.Random(seed), given.engines.split(",")) as here:
         problems = _until_enough(here, tally, given.kills, given.only)
     _report(tally, time.monotonic() - began)
     for problem in problems:

@@ -30,7 +30,8 @@ def named_points() -> tuple[str, ...]:
 
 
 POINTS = named_points()
-LIMIT_SECONDS = 60.0
+LIMIT_SECONDS = 120.0
+"""Of one load, the start of a Java process included."""
 
 os.environ["CHAOS_PRELOAD"] = "1"
 _context = multiprocessing.get_context("forkserver")
@@ -58,16 +59,18 @@ class Trial:
         self.tally = tally
         self.chance = world.chance
 
-    def worker(self, points: str = "") -> BaseProcess:
+    def worker(self, points: str = "", engine: str | None = None) -> BaseProcess:
+        """A load by this engine, or by any of the world's."""
+        environ = {**self.world.environ, "DATALOADER_ENGINE": engine or self.chance.choice(self.world.engines)}
         process = _context.Process(
-            target=work, args=(self.world.environ, self.subject.key, points, str(self.world.points_log)), daemon=True
+            target=work, args=(environ, self.subject.key, points, str(self.world.points_log)), daemon=True
         )
         process.start()
         return process
 
-    def clean_run(self) -> int:
+    def clean_run(self, engine: str | None = None) -> int:
         """One load with nothing armed; its exit status."""
-        return self.wait(self.worker())
+        return self.wait(self.worker(engine=engine))
 
     def wait(self, process: BaseProcess) -> int:
         process.join(LIMIT_SECONDS)
@@ -107,7 +110,7 @@ class Trial:
 
     def stopped_while_another_loads(self) -> None:
         """A load is stopped, its table claimed again; it wakes before the new plan, before the new commit, or after."""
-        sleeper = self._stopped_at(self.chance.choice(("load.after_plan", "load.after_read", "load.before_commit")))
+        sleeper = self.stopped_at(self.chance.choice(("load.after_plan", "load.after_read", "load.before_commit")))
         if sleeper is None:
             return
         self.world.end_claim(self.subject)
@@ -122,27 +125,27 @@ class Trial:
             self.wait(other)
         if moment != "after its commit":
             _until_stopped(other)
-        os.kill(_pid(sleeper), signal.SIGCONT)
+        wake(sleeper)
         self.wait(sleeper)
         if moment != "after its commit":
-            os.kill(_pid(other), signal.SIGCONT)
+            wake(other)
             self.wait(other)
 
     def killed_while_stopped(self) -> None:
-        sleeper = self._stopped_at(self.chance.choice(POINTS))
+        sleeper = self.stopped_at(self.chance.choice(POINTS))
         if sleeper is None:
             return
         self.world.end_claim(self.subject)
         self.count_if_killed(self.worker(f"{self.chance.choice(POINTS)}=kill"), "beside a stopped rival")
-        os.kill(_pid(sleeper), signal.SIGCONT)
+        wake(sleeper)
         self.wait(sleeper)
 
     def compacted_in_between(self) -> None:
-        sleeper = self._stopped_at("load.before_commit")
+        sleeper = self.stopped_at("load.before_commit")
         if sleeper is None:
             return
         self.world.delta(self.subject).optimize.compact()
-        os.kill(_pid(sleeper), signal.SIGCONT)
+        wake(sleeper)
         self.wait(sleeper)
 
     def connections_cut(self) -> None:
@@ -166,8 +169,9 @@ class Trial:
             self.count_if_killed(self.worker(f"{self.chance.choice(POINTS)}=kill"), "before a restore")
             self.clean_run()
 
-    def _stopped_at(self, point: str) -> BaseProcess | None:
-        process = self.worker(f"{point}=stop")
+    def stopped_at(self, point: str, engine: str | None = None) -> BaseProcess | None:
+        """A worker that has stopped itself there; None where it ended without passing the point."""
+        process = self.worker(f"{point}=stop", engine)
         if _until_stopped(process):
             return process
         self.wait(process)
@@ -189,9 +193,10 @@ WAYS: tuple[Callable[[Trial], None], ...] = (
 )
 
 
-def _pid(process: BaseProcess) -> int:
+def wake(process: BaseProcess) -> None:
+    """Let a worker go on that has stopped itself."""
     assert process.pid is not None
-    return process.pid
+    os.kill(process.pid, signal.SIGCONT)
 
 
 def _until_stopped(process: BaseProcess) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +22,7 @@ from dataloader_core.control.database import ControlDatabase
 from dataloader_core.plugins.manager import default_registry
 from dataloader_core.table import SourceConfig
 from tests.conftest import PostgresServer
+from tests.support.spark import CONF as SPARK_CONF
 
 Rows = list[tuple[Any, ...]]
 
@@ -89,10 +91,13 @@ SUBJECTS = (
 class World:
     """Real servers, a real lake, and the worst day of their lives."""
 
-    def __init__(self, folder: Path, server: PostgresServer, chance: random.Random) -> None:
+    def __init__(
+        self, folder: Path, server: PostgresServer, chance: random.Random, engines: Sequence[str] = ("local",)
+    ) -> None:
         self.folder = folder
         self.server = server
         self.chance = chance
+        self.engines = engines
         self.source_dsn = server.new_database("source")
         self.control_dsn = server.new_database("control")
         self.lake = folder / "lake"
@@ -103,6 +108,10 @@ class World:
             "DATALOADER_CONTROL_URL": self.control_dsn,
             "DATALOADER_LAKE": str(self.lake),
             "DATALOADER_SECRET_CHAOS": "correct horse",
+            "DATALOADER_SPARK_MASTER": "local[2]",
+            "DATALOADER_SPARK_CONF": json.dumps(SPARK_CONF),
+            "SPARK_LOCAL_IP": "127.0.0.1",
+            "PYSPARK_PYTHON": sys.executable,
         }
         self.control = ControlDatabase(self.control_dsn)
         self._set_up()
@@ -254,15 +263,15 @@ class World:
 
 
 @contextmanager
-def world(chance: random.Random) -> Iterator[World]:
-    """A world of its own in a temporary folder, gone afterwards."""
+def world(chance: random.Random, engines: Sequence[str] = ("local",)) -> Iterator[World]:
+    """A world of its own in a temporary folder, gone afterwards; each load is carried out by any of the engines."""
     folder = Path(tempfile.mkdtemp(prefix="dl-chaos-"))
     folder.chmod(0o755)
     server = PostgresServer(folder)
     try:
         server.start()
         server.new_login("loader", "correct horse", "SUPERUSER")
-        here = World(folder, server, chance)
+        here = World(folder, server, chance, engines)
         try:
             yield here
         finally:

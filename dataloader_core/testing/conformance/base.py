@@ -31,11 +31,13 @@ class Conformance:
         engine_class: Its ``name`` and ``reads`` are what the report and the skips are made from.
         cannot: What the engine does not do: reasons by patterns of cases' names, as the report shows them. A case
             that is named here is skipped with that reason; nothing else skips a case.
+        label: The engine's name in the report, where that is not ``engine_class.name``.
         area: The suite's name in the report.
     """
 
     engine_class: ClassVar[type[Engine]]
     cannot: ClassVar[Mapping[str, str]] = {}
+    label: ClassVar[str | None] = None
     area: ClassVar[str] = ""
 
     @classmethod
@@ -89,7 +91,7 @@ class Conformance:
             detail = "-".join(part for part in shown.split("-") if part != variant) if variant else shown
         name = item.originalname
         area = next(str(vars(c)["area"]) for c in cls.__mro__ if name in vars(c) and "area" in vars(c))
-        case = CaseRecord(cls.engine_class.name, area, sentence(name), detail, variant)
+        case = CaseRecord(cls.label or cls.engine_class.name, area, sentence(name), detail, variant)
         return replace(case, reason=cls._reason(case))
 
     @classmethod

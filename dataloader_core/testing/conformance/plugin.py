@@ -21,16 +21,17 @@ MARK: Final = "<!-- report -->"
 
 
 class Gatherer:
-    """Outcomes of cases in the order of their collection, as far as that is known."""
+    """Cases in the order of their collection, and how those that ran have ended."""
 
     def __init__(self) -> None:
-        self.cases: dict[str, CaseRecord] = {}
+        self.collected: dict[str, CaseRecord] = {}
+        self.ended: dict[str, CaseRecord] = {}
 
     def pytest_collection_modifyitems(self, items: Sequence[pytest.Item]) -> None:
         for item in items:
             cls = getattr(item, "cls", None)
             if cls is not None and issubclass(cls, Conformance):
-                self.cases[item.nodeid] = cls.case_of(item)
+                self.collected[item.nodeid] = cls.case_of(item)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         text = dict(report.user_properties).get(CaseRecord.PROPERTY)
@@ -39,26 +40,29 @@ class Gatherer:
         case = CaseRecord.from_json(str(text))
         if report.skipped:
             reason = report.longrepr[2].removeprefix("Skipped: ") if isinstance(report.longrepr, tuple) else "skipped"
-            self.cases[report.nodeid] = case.ended(PASSED, reason)
+            self.ended[report.nodeid] = case.ended(PASSED, reason)
         elif report.failed:
-            self.cases[report.nodeid] = case.ended(FAILED)
+            self.ended[report.nodeid] = case.ended(FAILED)
         elif report.when == "call":
-            self.cases[report.nodeid] = case
+            self.ended[report.nodeid] = case
 
     @property
     def report(self) -> Report:
-        return Report(list(self.cases.values()))
+        """Of what ran. Under xdist, which collects elsewhere, in the order of the ends."""
+        order = [node for node in self.collected if node in self.ended] or list(self.ended)
+        return Report([self.ended[node] for node in order])
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         written, checked = (session.config.getoption(f"--conformance-{what}") for what in ("report", "check"))
         if written is not None and not hasattr(session.config, "workerinput"):
             written.write_text(page_text(written, self.report), encoding="utf-8")
-        if checked is not None and checked.read_text(encoding="utf-8") != page_text(checked, self.report):
+        planned = Report(list(self.collected.values()))
+        if checked is not None and checked.read_text(encoding="utf-8") != page_text(checked, planned):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
             print(f"{checked} is not what the suites produce: write it anew.", file=sys.stderr)  # noqa: T201
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-        if self.cases and not config.option.collectonly:
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self.ended:
             terminalreporter.section("conformance")
             for line in self.report.summary():
                 terminalreporter.write_line(line)

@@ -9,7 +9,7 @@ import pyarrow as pa
 from dataloader_core.interfaces.engine import Destination, Engine
 from dataloader_core.testing.conformance import EngineConformance
 from dataloader_engines.local.engine import LocalEngine
-from tests.conformance.loads import LoadConformance
+from tests.conformance.loads import RecoveredLoads, TypedLoads
 from tests.conformance.readers import read_by_delta_rs
 from tests.support.loads import local_engine
 
@@ -26,7 +26,15 @@ class TestLocal(EngineConformance):
         return read_by_delta_rs(destination)
 
 
-class TestLocalLoads(LoadConformance):
+class TestLocalTypes(TypedLoads):
+    engine_class = LocalEngine
+
+    @classmethod
+    def new_engine(cls, folder: Path) -> Engine:
+        return local_engine(folder)
+
+
+class TestLocalRecovery(RecoveredLoads):
     engine_class = LocalEngine
 
     @classmethod
