@@ -81,6 +81,10 @@ class Site:
         if declares_parameters:
             self.jobs.jobs[JOB]["parameters"] = [{"name": name, "default": ""} for name in names]
             wheel["parameters"] = arguments
+        self.on_job()
+
+    def on_job(self) -> None:
+        """The job that lies in ``jobs`` as ``JOB``."""
         self._place(job_id=str(JOB))
 
     def _place(self, **place: str) -> None:

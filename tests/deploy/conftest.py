@@ -1,27 +1,17 @@
-"""The wheel that a deployment ships, and an environment that has what a cluster has."""
+"""The wheel that a deployment ships, and a stand-in of the workspace with a deployment that runs there."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.databricks.workspace import Workspace
+from tests.databricks.conftest import deployment, site, workspace
 from tests.support.environments import build_wheel
+
+__all__ = ["deployment", "site", "workspace"]
 
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_wheel(tmp_path_factory.mktemp("wheel"))
-
-
-@pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
-    folder = tmp_path / "workspace"
-    folder.mkdir()
-    made = Workspace(folder)
-    monkeypatch.setenv("DATABRICKS_HOST", made.url)
-    monkeypatch.setenv("DATABRICKS_TOKEN", made.token)
-    yield made
-    made.close()

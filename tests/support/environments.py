@@ -26,7 +26,7 @@ class Environment:
         environ = {"PATH": f"{self.folder / 'bin'}:/usr/bin:/bin", "HOME": str(self.folder), "LANG": "C.UTF-8", **more}
         command = [str(self.folder / "bin" / program), *args]
         return subprocess.run(
-            command, env=environ, cwd=cwd or self.folder, capture_output=True, text=True, check=False, timeout=240
+            command, env=environ, cwd=cwd or self.folder, capture_output=True, text=True, check=False, timeout=540
         )
 
     def python(self, code: str) -> str:
