@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).parents[2]
 SOURCE_ROOTS = ("dataloader_core", "plugins", "dagster_defs", "sql")
 PACKAGES = {
-    "dataloader_core", "dataloader_dagster", "dataloader_engines", "dataloader_launchers", "dataloader_secrets",
-    "dataloader_sources", "dataloader_strategies",
+    "dataloader_control", "dataloader_core", "dataloader_dagster", "dataloader_databricks", "dataloader_engines",
+    "dataloader_launchers", "dataloader_secrets", "dataloader_sources", "dataloader_strategies",
 }  # fmt: skip
 
 
