@@ -1,0 +1,184 @@
+"""The asset bundle: held against the typed models of ``databricks-bundles``, the wheel and the program's settings."""
+
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatch
+from importlib.metadata import Distribution
+from pathlib import Path
+from typing import Any
+
+import pytest
+from databricks.bundles.core import Resource
+from databricks.bundles.core._resource_type import _ResourceType
+from databricks.sdk import WorkspaceClient
+
+from dataloader_core.plugins.manager import default_registry
+from dataloader_core.settings import PREFIX, Settings, read_settings, variable
+from dataloader_dagster.settings import DagsterSettings
+from dataloader_launchers.databricks.orders import ENTRY_POINT, RunRequest, start
+from dataloader_launchers.databricks.settings import DatabricksSettings
+from tests.databricks.workspace import Workspace
+from tests.databricks.workspace.jobs import Jobs
+from tests.databricks.workspace.runs import Runs
+from tests.deploy.bundle import FOLDER, GIVEN, REPOSITORY, Bundle, read_bundle
+
+MODELS: dict[str, type[Resource]] = {one.plural_name: one.resource_type for one in _ResourceType.all()}
+TARGETS = ("dev", "prod")
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    return read_bundle()
+
+
+def jobs(bundle: Bundle, target: str = "prod") -> dict[str, Any]:
+    return bundle.resources(target)["jobs"]
+
+
+def environments(job: dict[str, Any]) -> list[dict[str, str]]:
+    return [cluster["new_cluster"].get("spark_env_vars", {}) for cluster in job.get("job_clusters", ())]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_resource_is_one_that_databricks_knows(bundle: Bundle, target: str) -> None:
+    assert tuple(bundle.targets) == TARGETS
+    resources = bundle.resources(target)
+    assert {"jobs", "schemas", "volumes", "secret_scopes", "database_instances"} <= set(resources)
+    for kind, named in resources.items():
+        for resource in named.values():
+            made: Any = MODELS[kind].from_dict(resource)  # type: ignore[attr-defined]
+            assert made.as_dict()
+
+
+def test_the_models_refuse_what_is_misspelt(bundle: Bundle) -> None:
+    job = jobs(bundle)["load"]
+    with pytest.raises(ValueError, match="Unexpected field 'max_concurent_runs'"):
+        MODELS["jobs"].from_dict(job | {"max_concurent_runs": 3})  # type: ignore[attr-defined]
+
+
+def test_every_variable_is_used_and_every_use_is_declared(bundle: Bundle) -> None:
+    declared = bundle.root["variables"]
+    assert bundle.references() == set(declared)
+    for target in TARGETS:
+        given = set(bundle.root["targets"][target].get("variables", {}))
+        undefined = {name for name, v in declared.items() if "default" not in v} - given
+        assert undefined == set(GIVEN)
+
+
+def test_it_names_files_that_are_there_or_are_built(bundle: Bundle) -> None:
+    assert set(bundle.files) == {f"resources/{path.name}" for path in (FOLDER / "resources").iterdir()}
+    artifact = bundle.root["artifacts"]["dataloader"]
+    source = FOLDER / artifact["path"] / artifact["build"].split()[-1]
+    assert (source.resolve() / "pyproject.toml").is_file()
+    assert source.resolve() == REPOSITORY
+    [built] = artifact["files"]
+    for wheel in wheels_of(bundle):
+        # Libraries are written from the file's own folder, artifacts from the bundle's.
+        assert (FOLDER / "resources" / wheel).resolve() == (FOLDER / built["source"]).resolve()
+
+
+def wheels_of(bundle: Bundle) -> list[str]:
+    found = []
+    for job in jobs(bundle).values():
+        found += [one["whl"] for task in job["tasks"] for one in task.get("libraries", ()) if "whl" in one]
+        for environment in job.get("environments", ()):
+            found += [one for one in environment["spec"]["dependencies"] if one.endswith(".whl")]
+    return found
+
+
+def test_the_wheel_that_is_built_is_the_one_that_is_uploaded(bundle: Bundle, wheel: Path) -> None:
+    [built] = bundle.root["artifacts"]["dataloader"]["files"]
+    assert fnmatch(f"dist/{wheel.name}", built["source"])
+
+
+def test_its_tasks_start_an_entry_point_of_the_wheel(bundle: Bundle, wheel: Path, tmp_path: Path) -> None:
+    import zipfile
+
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    [info] = tmp_path.glob("*.dist-info")
+    installed = Distribution.at(info)
+    commands = {entry.name for entry in installed.entry_points.select(group="console_scripts")}
+    for job in jobs(bundle).values():
+        for task in job["tasks"]:
+            assert task["python_wheel_task"]["package_name"] == installed.metadata["Name"]
+            assert task["python_wheel_task"]["entry_point"] in commands
+
+
+@pytest.mark.parametrize("name", ["load", "load_serverless"])
+def test_the_launcher_can_hand_its_order_to_the_job(bundle: Bundle, workspace: Workspace, name: str) -> None:
+    runs = workspace.state(Runs)
+    workspace.state(Jobs).jobs[7] = jobs(bundle)[name] | {"job_clusters": []}
+    settings = DatabricksSettings(databricks_job_id=7, databricks_volume="/Volumes/main/dataloader/pipes")
+    given = {"--dagster-pipes-context": "c", "--dagster-pipes-messages": "m"}
+    request = RunRequest("a run", "token", given, {}, 3600)
+    run = runs.get(start(WorkspaceClient(), settings, request))
+    assert run.task["python_wheel_task"]["entry_point"] == ENTRY_POINT
+    assert run.task["python_wheel_task"]["parameters"] == [part for pair in given.items() for part in pair]
+
+
+def test_what_the_wheel_needs_beside_is_what_its_extras_ask_for(bundle: Bundle) -> None:
+    text = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
+    for job in jobs(bundle).values():
+        packages = [one["pypi"]["package"] for t in job["tasks"] for one in t.get("libraries", ()) if "pypi" in one]
+        for environment in job.get("environments", ()):
+            packages += [one for one in environment["spec"]["dependencies"] if not one.endswith(".whl")]
+        assert packages
+        for package in packages:
+            assert f'"{package}"' in text, package
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_settings_it_gives_are_settings_that_the_program_reads(bundle: Bundle, target: str) -> None:
+    registry = default_registry()
+    models = [Settings, *(o.record.settings for o in registry.listing() if o.record.settings)]
+    known = {variable(field) for model in models for field in model.model_fields}
+    for job in jobs(bundle, target).values():
+        for given in environments(job):
+            assert {name for name in given if name.startswith(PREFIX)} <= known
+            settings = read_settings(Settings, given)
+            assert settings.engine in registry.names("engine")
+            assert settings.control_url is not None
+
+
+def test_its_scope_is_one_that_loads_may_use(bundle: Bundle) -> None:
+    resources = bundle.resources("prod")
+    [scope] = resources["secret_scopes"].values()
+    for job in resources["jobs"].values():
+        for given in environments(job):
+            assert read_settings(Settings, given).secret_scopes == (f"databricks:{scope['name']}",)
+
+
+def test_no_limit_of_the_job_is_below_a_limit_of_the_launcher(bundle: Bundle) -> None:
+    for job in jobs(bundle).values():
+        assert job["timeout_seconds"] > DagsterSettings().alone_time_limit
+        assert all(task["max_retries"] == 0 for task in job["tasks"])
+
+
+def test_it_grants_no_more_than_its_page_says(bundle: Bundle) -> None:
+    page = (REPOSITORY / "docs" / "how-to" / "grants.md").read_text(encoding="utf-8")
+    resources = bundle.resources("prod")
+    granted = {
+        privilege
+        for kind in ("schemas", "volumes")
+        for resource in resources[kind].values()
+        for grant in resource.get("grants", ())
+        for privilege in grant["privileges"]
+    }
+    assert granted == {"USE_SCHEMA", "READ_VOLUME", "WRITE_VOLUME"}
+    assert all(privilege.replace("_", " ") in page for privilege in granted)
+    levels = {
+        p["level"] for kind in ("jobs", "secret_scopes") for r in resources[kind].values() for p in r["permissions"]
+    }
+    assert levels == {"CAN_MANAGE_RUN", "READ"}
+
+
+def test_the_control_database_cannot_be_deleted_with_the_bundle(bundle: Bundle) -> None:
+    [instance] = bundle.resources("prod")["database_instances"].values()
+    assert instance["lifecycle"] == {"prevent_destroy": True}
+
+
+def test_it_holds_no_secret(bundle: Bundle) -> None:
+    text = "\n".join(path.read_text(encoding="utf-8") for path in FOLDER.rglob("*.yml"))
+    assert not re.search(r"(?i)dapi[0-9a-f]{8}|password|client_secret", text)
