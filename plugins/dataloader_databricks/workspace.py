@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from dataloader_core.redaction import redact_known
 
 if TYPE_CHECKING:
-    from databricks.sdk.core import ApiClient
+    from databricks.sdk.core import ApiClient, Config
 
 Kind = Literal[
     "unconfigured", "unauthenticated", "forbidden", "missing", "refused", "throttled", "unavailable", "unreachable"
@@ -108,7 +108,7 @@ def call(
         )
     except Exception as error:  # noqa: BLE001
         # The SDK lets errors of requests, of its token sources (ValueError) and of its own through.
-        raise _explained(error, str(client._cfg.host)) from None
+        raise explained(error, str(client._cfg.host)) from None
     return answer if isinstance(answer, dict) else {}
 
 
@@ -128,16 +128,26 @@ def _client() -> ApiClient:
 
 
 def _new_client() -> ApiClient:
-    from databricks.sdk.core import ApiClient, Config
+    from databricks.sdk.core import ApiClient
+
+    return ApiClient(new_config(CALL_SECONDS, RETRY_SECONDS))
+
+
+def new_config(call_seconds: int, retry_seconds: int) -> Config:
+    """The SDK's own configuration, as its environment variables and profiles have it.
+
+    Raises:
+        WorkspaceError: no workspace or no credentials are set, or the login's own endpoint is out of reach.
+    """
+    from databricks.sdk.core import Config
 
     hush()
     try:
-        config = Config(http_timeout_seconds=CALL_SECONDS, retry_timeout_seconds=RETRY_SECONDS, product="dataloader")
+        return Config(http_timeout_seconds=call_seconds, retry_timeout_seconds=retry_seconds, product="dataloader")
     except Exception as error:  # noqa: BLE001
         # Their text lists the configuration; which part of it is secret is not for us to guess.
         host = os.environ.get("DATABRICKS_HOST", "")
         raise WorkspaceError("unreachable" if _has(error, OSError) else "unconfigured", host) from None
-    return ApiClient(config)
 
 
 class _NoTokens(logging.Filter):
@@ -158,7 +168,8 @@ def hush() -> None:
     logging.getLogger("databricks.sdk").addFilter(_no_tokens)
 
 
-def _explained(error: BaseException, host: str) -> WorkspaceError:
+def explained(error: BaseException, host: str) -> WorkspaceError:
+    """What an error of the SDK, or of what it stands on, means."""
     from databricks.sdk.errors.base import DatabricksError
     from requests import RequestException
 

@@ -13,8 +13,9 @@ from pydantic import BaseModel
 from dataloader_core.errors import ConfigurationError, DataLoaderError, TransientError
 from dataloader_core.interfaces.launcher import Launcher, RunOrder
 from dataloader_core.settings import read_settings, variable
+from dataloader_databricks.workspace import new_config
 from dataloader_launchers.databricks import orders
-from dataloader_launchers.databricks.errors import Subject, explained, is_transient, no_login
+from dataloader_launchers.databricks.errors import Subject, explained, is_transient
 from dataloader_launchers.databricks.inbox import Inbox
 from dataloader_launchers.databricks.run import DatabricksRun
 from dataloader_launchers.databricks.settings import DatabricksSettings
@@ -27,6 +28,7 @@ T = TypeVar("T")
 
 WORKSPACE_MARGIN_SECONDS: Final = 600
 """So much later than this process the workspace itself ends a run: an orphan's last end, if nobody finds it."""
+CALL_SECONDS: Final = 60
 RETRY_SECONDS: Final = 60
 ORPHAN_RETRY_SECONDS: Final = 5
 """A sensor's tick waits for it, and there is another tick."""
@@ -190,19 +192,9 @@ def new_client(retry_seconds: int) -> WorkspaceClient:
         TransientError: the workspace does not answer.
     """
     from databricks.sdk import WorkspaceClient
-    from databricks.sdk.core import Config
 
-    host = None
-    try:
-        config = Config(product="dataloader", retry_timeout_seconds=retry_seconds)
-        host = config.host
-        return WorkspaceClient(config=config)
-    except ValueError as error:
-        raise no_login(host, error) from None
-    except OSError as error:
-        raise TransientError(
-            f"The workspace does not answer ({type(error).__name__}).", cure="Check DATABRICKS_HOST and the network."
-        ) from None
+    with explained(""):
+        return WorkspaceClient(config=new_config(CALL_SECONDS, retry_seconds))
 
 
 def insist(call: Callable[[], T]) -> T:
