@@ -7,8 +7,10 @@ DEV_STAMP := $(VENV)/.installed-dev
 
 .PHONY: demo dev test lint chaos bench lock clean
 
-demo: $(STAMP)
-	$(BIN)/python -m examples.demo
+# make demo ENGINE=spark needs Java 17 or newer.
+ENGINE ?= local
+demo: $(STAMP) $(if $(filter spark,$(ENGINE)),$(DEV_STAMP))
+	$(BIN)/python -m examples.demo --engine $(ENGINE)
 
 dev: $(STAMP)
 	$(BIN)/python -m examples.demo --keep-running

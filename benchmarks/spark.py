@@ -19,7 +19,9 @@ class SparkBench(Bench):
     """Every job is a process with a warm session; its times begin after the session has started."""
 
     def __init__(self, here: World, repeat: int) -> None:
-        super().__init__(here, repeat, MODULE, {"DATALOADER_ENGINE": "spark", "DATALOADER_SPARK_DRIVER_MEMORY": "4g"})
+        super().__init__(
+            here, repeat, MODULE, {"DATALOADER_ENGINE": "spark", "DATALOADER_SPARK_CONF": "spark.driver.memory=4g"}
+        )
         here.source("CREATE TABLE IF NOT EXISTS small AS SELECT i FROM generate_series(1, 10) i")
         self.warming = here.configure("small", load_strategy="full", destination_table_name="warming")
         self.url = here.source_jdbc

@@ -12,10 +12,11 @@ from examples.demo.show import FOLDER, Demo
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m examples.demo", description=__doc__)
     parser.add_argument("--keep-running", action="store_true", help="leave it running under `dagster dev`")
+    parser.add_argument("--engine", choices=("local", "spark"), default="local", help="(default: local)")
     parser.add_argument("--port", type=int, default=3000, help="of Dagster's web server (default: 3000)")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="emptied first (default: .demo in the checkout)")
     arguments = parser.parse_args()
-    demo = Demo(arguments.folder.resolve())
+    demo = Demo(arguments.folder.resolve(), arguments.engine)
     try:
         equal = demo.show()
         if arguments.keep_running:

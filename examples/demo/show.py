@@ -40,10 +40,11 @@ The third loads caught the rows whose transaction was open during the second."""
 class Demo:
     """A whole deployment in one folder: source, control database, lake, Dagster."""
 
-    def __init__(self, folder: Path = FOLDER) -> None:
+    def __init__(self, folder: Path = FOLDER, engine: str = "local") -> None:
         self.console = Console(highlight=False)
         self.folder = folder
         self.lake = folder / "lake"
+        self.engine = engine
         self._began = time.monotonic()
         self._strategies: Mapping[str, str] = {}
         self._app: App | None = None
@@ -108,6 +109,7 @@ class Demo:
         for name in [n for n in os.environ if n.startswith("DATALOADER_")]:
             del os.environ[name]
         os.environ |= {
+            "DATALOADER_ENGINE": self.engine,
             "DATALOADER_LAKE": str(self.lake),
             "DAGSTER_HOME": str(self.folder / "dagster_home"),
             PASSWORD: secrets.token_urlsafe(12),

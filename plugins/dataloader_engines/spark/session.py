@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -29,11 +30,17 @@ _CATALOG: Final = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
 _STATIC: Final[Mapping[str, str]] = {
     "spark.app.name": "dataloader",
     "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
     "spark.sql.extensions": _EXTENSION,
     "spark.sql.catalog.spark_catalog": _CATALOG,
     "spark.driver.extraJavaOptions": "-Duser.timezone=UTC",
     "spark.executor.extraJavaOptions": "-Duser.timezone=UTC",
 }
+_LOCAL: Final[Mapping[str, str]] = {
+    "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.sql.shuffle.partitions": "16",
+}
+"""On one machine: the defaults, 50 tasks for every look at a table among them, are made for a cluster."""
 _OWN: Final[Mapping[str, str]] = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "true",
@@ -152,7 +159,13 @@ class Sessions:
             return running
         versions.check_java()
         builder = SparkSession.builder.master(self.settings.spark_master)
-        for key, value in {**_STATIC, **_OWN, **versions.jars(self.settings), **self.settings.spark_conf}.items():
+        local: Mapping[str, str] = {}
+        if self.settings.spark_master.startswith("local"):
+            local = _LOCAL
+            # Executors here are this Python's own: otherwise they are whatever python3 is in PATH.
+            os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+        conf = {**_STATIC, **local, **_OWN, **versions.jars(self.settings), **self.settings.spark_conf}
+        for key, value in conf.items():
             builder = builder.config(key, value)
         return builder.getOrCreate()
 
