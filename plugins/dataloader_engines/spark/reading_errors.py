@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, NoReturn
 
 from pyspark.errors import PySparkException
 
@@ -84,11 +84,15 @@ def reading_errors(snapshot: SourceSnapshot, read: Read) -> Iterator[None]:
             raise
     else:
         return
+    raise_alone(problem)
+
+
+def raise_alone(error: BaseException) -> NoReturn:
+    """Raise an error without the one that is being handled: Spark's words quote what was read."""
     try:
-        raise problem
+        raise error
     finally:
-        # Spark's words quote what was read, and an error takes along whatever is being handled while it is raised.
-        problem.__context__ = None
+        error.__context__ = None
 
 
 def _of_source(text: str, snapshot: SourceSnapshot, read: Read) -> DataLoaderError | None:
