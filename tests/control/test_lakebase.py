@@ -198,8 +198,8 @@ def test_a_disabled_endpoint_is_said_to_be_and_a_sleeping_one_is_woken(world: Wo
 def test_an_instance_that_is_stopped_in_mid_work_is_named_instead_of_its_port(world: World) -> None:
     with world.control() as control:
         control.sources()
-        world.front.stop()
         world.cut_connections()
+        world.front.stop()
         world.api.instances[INSTANCE]["state"] = "STOPPED"
         with pytest.raises(ControlUnavailableError, match="is stopped"):
             control.sources()
