@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +29,34 @@ needs_java = pytest.mark.skipif(
 )
 
 
-def installed_by_the_bundle() -> list[str]:
-    """Distributions that the job with a cluster installs beside the wheel."""
-    [task] = read_bundle().resources("prod")["jobs"]["load"]["tasks"]
-    named = (one["pypi"]["package"] for one in task["libraries"] if "pypi" in one)
+def beside_the_wheel(job: dict[str, Any]) -> list[str]:
+    """Distributions that a job of the bundle installs beside the wheel."""
+    named = [one["pypi"]["package"] for task in job["tasks"] for one in task.get("libraries", ()) if "pypi" in one]
+    for environment in job.get("environments", ()):
+        named += [one for one in environment["spec"]["dependencies"] if not one.endswith(".whl")]
     return [re.split(r"[<>=\[]", package)[0] for package in named]
 
 
-@pytest.fixture(scope="session")
-def cluster(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    names = (*RUNTIME, *installed_by_the_bundle())
+def jars(job: dict[str, Any]) -> str:
+    libraries = (one for task in job["tasks"] for one in task.get("libraries", ()))
+    return ",".join(one["maven"]["coordinates"] for one in libraries if "maven" in one)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What a job of the bundle runs on: the runtime's packages, and what the job asks for."""
+
+    environment: Environment
+    jars: str
+
+
+@pytest.fixture(scope="session", params=["load", "load_serverless"])
+def cluster(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Cluster:
+    job = read_bundle().resources("prod")["jobs"][request.param]
+    names = (*RUNTIME, *beside_the_wheel(job))
     packages = closure("dataloader-core").union(names, *(closure(name) for name in names))
-    return new_environment(tmp_path_factory.mktemp("cluster"), wheel, sorted(packages))
+    folder = tmp_path_factory.mktemp(request.param)
+    return Cluster(new_environment(folder, wheel, sorted(packages)), jars(job))
 
 
 @pytest.fixture(scope="module")
@@ -55,19 +72,19 @@ def deployment(postgres_server: Any, templates: tuple[str, str], tmp_path: Path)
     return made
 
 
-def variables(deployment: Deployment, cluster: Environment) -> dict[str, str]:
+def variables(deployment: Deployment, cluster: Cluster) -> dict[str, str]:
     """What the cluster's process has: the deployment's settings, and Spark's own of this machine."""
     of_the_machine = {n: os.environ[n] for n in ("HOME", "JAVA_HOME") if n in os.environ}
-    spark = {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": str(cluster.folder / "bin" / "python")}
+    spark = {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": str(cluster.environment.folder / "bin" / "python")}
     conf = "spark.driver.memory=1g,spark.sql.shuffle.partitions=4,spark.databricks.delta.snapshotPartitions=1"
     engine = {"DATALOADER_ENGINE": "spark", "DATALOADER_SPARK_MASTER": "local[2]", "DATALOADER_SPARK_CONF": conf}
-    packages = {"DATALOADER_SPARK_PACKAGES": "org.postgresql:postgresql:42.7.14"}
+    packages = {"DATALOADER_SPARK_PACKAGES": cluster.jars}
     return of_the_machine | spark | engine | packages | deployment.environment
 
 
-def test_it_has_no_part_of_the_orchestrator_or_the_local_engine(cluster: Environment) -> None:
-    unwanted = ["dagster", "deltalake", "duckdb", "azure.identity", "adbc_driver_postgresql"]
-    found = cluster.python(
+def test_it_has_no_part_of_the_orchestrator_or_the_local_engine(cluster: Cluster) -> None:
+    unwanted = ["dagster", "deltalake", "duckdb", "azure.identity"]
+    found = cluster.environment.python(
         "import json, sys\nfrom importlib.util import find_spec\n"
         "def there(name):\n"
         "    try: return find_spec(name) is not None\n"
@@ -77,7 +94,7 @@ def test_it_has_no_part_of_the_orchestrator_or_the_local_engine(cluster: Environ
     assert json.loads(found) == []
 
 
-def test_everything_that_a_load_starts_with_can_be_imported(cluster: Environment) -> None:
+def test_everything_that_a_load_starts_with_can_be_imported(cluster: Cluster) -> None:
     code = (
         "import dataloader_dagster.dataloader_pipe, dataloader_dagster.messages\n"
         "from dataloader_core.plugins.manager import default_registry\n"
@@ -85,11 +102,11 @@ def test_everything_that_a_load_starts_with_can_be_imported(cluster: Environment
         "assert not registry.problems, registry.problems\n"
         "print(registry.engine('spark').__name__, registry.source('postgresql').__name__)"
     )
-    assert cluster.python(code).startswith("SparkEngine ")
+    assert cluster.environment.python(code).startswith("SparkEngine ")
 
 
-def test_the_entry_says_what_it_is_where_nobody_gave_it_an_order(cluster: Environment) -> None:
-    done = cluster.run("dataloader-pipe")
+def test_the_entry_says_what_it_is_where_nobody_gave_it_an_order(cluster: Cluster) -> None:
+    done = cluster.environment.run("dataloader-pipe")
     assert done.returncode == 2
     assert "started by a launcher" in done.stderr
 
@@ -99,7 +116,7 @@ def test_the_entry_says_what_it_is_where_nobody_gave_it_an_order(cluster: Enviro
 @pytest.mark.spark
 @pytest.mark.timeout(600)
 def test_an_order_of_the_orchestrator_is_carried_out_there(
-    deployment: Deployment, cluster: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    deployment: Deployment, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in deployment.environment.items():
         monkeypatch.setenv(name, value)
@@ -113,7 +130,7 @@ def test_an_order_of_the_orchestrator_is_carried_out_there(
     empty = ("asset_keys", "code_version_by_asset_key", "provenance_by_asset_key", "partition_key",
              "partition_key_range", "partition_time_window", "job_name")  # fmt: skip
     context |= dict.fromkeys(empty) | {"run_id": "run", "retry_number": 0}
-    done = cluster.run(
+    done = cluster.environment.run(
         "dataloader-pipe",
         "--dagster-pipes-context", encode_param({"data": context}),
         "--dagster-pipes-messages", encode_param({"path": str(messages)}),

@@ -126,7 +126,8 @@ def _told(doing: str, grants: str, error: WorkspaceError) -> DataLoaderError:
             error.problem, cure="Renew what DATABRICKS_TOKEN or DATABRICKS_CLIENT_SECRET holds."
         )
     said = error.said.rstrip(".") or error.problem.rstrip(".")
-    return DestinationRefusedError(f"Unity Catalog refuses to {doing}: {said}.", cure=f"It takes {grants}.")
+    cure = f"It takes {grants}." if error.kind == "forbidden" else f"Correct what it names. The call takes {grants}."
+    return DestinationRefusedError(f"Unity Catalog refuses to {doing}: {said}.", cure=cure)
 
 
 def _repair(full: str) -> str:

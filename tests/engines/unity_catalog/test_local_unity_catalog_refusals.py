@@ -78,7 +78,9 @@ def test_a_place_that_another_table_has_is_named(
 ) -> None:
     place = (deployment.folder / "lake" / "bronze" / "crm" / "orders").as_uri()
     catalog.put("bronze.crm.old_orders", storage_location=place)
-    assert "overlaps with table 'bronze.crm.old_orders'" in says_when_it_fails(deployment, workspace)
+    said = says_when_it_fails(deployment, workspace)
+    assert "overlaps with table 'bronze.crm.old_orders'" in said
+    assert "Correct what it names" in said
     assert row_count(deployment) == 0
 
 
