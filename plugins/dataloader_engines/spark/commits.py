@@ -16,7 +16,7 @@ from dataloader_core.commit import OWNER_PROPERTY, CommitRecord, TargetColumn, a
 from dataloader_core.errors import DataLoaderError, DestinationUnavailableError
 from dataloader_engines.spark.address import Address
 from dataloader_engines.spark.errors import rival, spark_errors
-from dataloader_engines.spark.look import Entry, Handle, own_entry
+from dataloader_engines.spark.look import Entry, Handle, newest_entry, own_entry
 from dataloader_engines.spark.session import LoadSession, condition
 from dataloader_engines.spark.sql import quote, text
 
@@ -102,6 +102,7 @@ def fence(session: LoadSession, address: Address, handle: Handle, record: Commit
     the other way round it would leave a fence in a table that still belongs to somebody else.
     """
     failpoints.hit("engine.before_fence")
+    must_be_unchanged(session, address, handle)
     if own:
         set_properties(session, address, {OWNER_PROPERTY: str(record.table_uid)})
         failpoints.hit("engine.between_owner_and_fence")
@@ -143,8 +144,13 @@ def alter(session: LoadSession, address: Address, statement: str) -> None:
     failpoints.hit("engine.after_schema")
 
 
-def must_be_unchanged(address: Address, handle: Handle, entry: Entry | None) -> None:
-    """For writes that read the table itself: what somebody else committed meanwhile would be undone by them."""
+def must_be_unchanged(session: LoadSession, address: Address, handle: Handle) -> None:
+    """Delta keeps commits of one application apart by itself; this is for everybody else's, as far as can be.
+
+    Raises:
+        RivalCommitError: somebody committed since the look.
+    """
+    entry = newest_entry(session, address)
     if entry is None:
         raise DestinationUnavailableError(f"{address.location} is gone.", cure="Somebody dropped it; load it again.")
     if entry != handle.entry:

@@ -146,8 +146,8 @@ class SparkDestination(Destination):
         staged: Staged = prepared.handle
         change = compare_schemas(staged.source, look.columns, staged.policy, replace=isinstance(step.write, Replace))
         with spark_errors(self.location):
-            tuning.apply(self.session, self.address, self._settings, _handle(look), step.write)
-            committed = Writer(self.session, self.address, look, change, staged, record).carry_out(step)
+            writer = Writer(self.session, self.address, self._settings, step, look, change, staged, record)
+            committed = writer.carry_out()
         if staged.folder is not None:
             self._area.remove(self.session, staged.folder)
         return committed

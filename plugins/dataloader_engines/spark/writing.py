@@ -12,10 +12,11 @@ from dataloader_core.interfaces.engine import Committed
 from dataloader_core.loss import check_merge, check_replace
 from dataloader_core.plan import LossPolicy, Merge, Replace, Step
 from dataloader_core.schema import SchemaChange
-from dataloader_engines.spark import commits, merging
+from dataloader_engines.spark import commits, merging, tuning
 from dataloader_engines.spark.address import Address
-from dataloader_engines.spark.look import Entry, Handle, newest_entry
+from dataloader_engines.spark.look import Entry, Handle
 from dataloader_engines.spark.session import LoadSession
+from dataloader_engines.spark.settings import SparkSettings
 from dataloader_engines.spark.sql import Names, projection, quote
 from dataloader_engines.spark.staging import Staged
 from dataloader_engines.spark.types import commented_schema
@@ -32,6 +33,8 @@ class Writer:
 
     session: LoadSession
     address: Address
+    settings: SparkSettings
+    step: Step
     look: Look
     change: SchemaChange
     staged: Staged
@@ -42,17 +45,17 @@ class Writer:
         found: Handle = self.look.handle
         return found
 
-    def carry_out(self, step: Step) -> Committed:
+    def carry_out(self) -> Committed:
         """One commit.
 
         Raises:
             LossRefusedError: ``step.loss`` forbids it; nothing was changed.
             RivalCommitError: somebody else committed; nothing was changed.
         """
-        if isinstance(step.write, Replace):
-            return self._replace(step.loss)
-        if isinstance(step.write, Merge):
-            return self._merge(step.write, step.loss)
+        if isinstance(self.step.write, Replace):
+            return self._replace(self.step.loss)
+        if isinstance(self.step.write, Merge):
+            return self._merge(self.step.write, self.step.loss)
         if self.change.widened:
             return self._rewrite(merging.union_all(self), _ALL, "rewrite")
         return self._append()
@@ -104,8 +107,7 @@ class Writer:
         deleted: int = 0,
         metrics: Mapping[str, Any] | None = None,
     ) -> Committed:
-        """Overwrite rows with what was made of them: nobody else's commit may come in between."""
-        commits.must_be_unchanged(self.address, self.handle, newest_entry(self.session, self.address))
+        """Overwrite rows with what was made of them."""
         self._ready(overwrite=bool(self.change.widened))
         schema = "overwriteSchema" if self.change.widened else self._merged_schema()
         entry = self._land(lambda: self._by_options(rows, where=where, schema=schema))
@@ -152,7 +154,9 @@ class Writer:
         return entry
 
     def _ready(self, *, overwrite: bool) -> None:
-        """An overwrite that takes a new schema takes its comments with it."""
+        """Settle metadata, unless somebody else committed. An overwrite takes comments along with its schema."""
+        commits.must_be_unchanged(self.session, self.address, self.handle)
+        tuning.apply(self.session, self.address, self.settings, self.handle, self.step.write)
         columns = () if overwrite and self.change.columns != self.look.columns else self.change.columns
         ntz = tuple(c for c in self.change.columns if c.type.name == "timestamp_ntz")
         commits.ready(self.session, self.address, self.handle, columns or ntz, self.staged.comment)
