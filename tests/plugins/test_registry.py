@@ -172,8 +172,8 @@ def test_the_built_in_plugins_come_by_the_same_road() -> None:
     assert registry.names("source") == ["postgresql"]
     assert registry.names("secret backend") == ["databricks", "env", "file", "key_vault"]
     assert registry.names("control login") == ["lakebase"]
-    assert registry.names("engine") == ["local"]
-    assert registry.names("launcher") == ["subprocess"]
+    assert registry.names("engine") == ["local", "spark"]
+    assert registry.names("launcher") == ["databricks", "subprocess"]
     assert registry.names("strategy") == [
         "append_only", "check_and_load", "chunked_backfill", "full", "incremental", "rolling",
     ]  # fmt: skip
