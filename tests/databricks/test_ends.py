@@ -137,6 +137,23 @@ def test_cancelling_a_run_whose_loads_are_done(site: Site, tmp_path: Path) -> No
     assert site.deployment.status(key).last_status == "Succeeded"
 
 
+def test_a_run_that_cannot_be_cancelled_now_is_cancelled_by_a_tick(site: Site, tmp_path: Path) -> None:
+    site.set(cancel_seconds="1")
+    fault = site.workspace.faults.add("POST", "jobs/runs/cancel", 500)
+    key = site.deployment.add_table("stuck")
+    with site.deployment.locked("stuck"), run_of_its_own(site.deployment, tmp_path) as (process, run):
+        site.deployment.until(key, "In Progress")
+        cancel(site.deployment, process, run.run_id)
+        ended = site.deployment.instance.get_run_by_id(run.run_id)
+        assert ended is not None
+        assert ended.status is DagsterRunStatus.CANCELED
+        assert fault.hits > 0
+        assert not site.runs.only().is_over
+        site.workspace.faults.clear()
+        site.deployment.tick()
+        assert_ended(site)
+
+
 def state_of(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
 

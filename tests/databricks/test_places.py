@@ -105,3 +105,12 @@ def test_a_table_that_runs_alone_has_a_time_limit_of_its_own(site: Site) -> None
     [request] = site.deployment.tick()
     site.deployment.execute(request)
     assert site.runs.only().timeout_seconds == 24 * 3600 + 600
+
+
+def test_twelve_tables_share_a_run_and_one_loader(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATALOADER_TABLES_PER_TICK", "12")
+    keys = [site.deployment.add_table(f"t{n}") for n in range(12)]
+    [request] = site.deployment.tick()
+    assert site.deployment.execute(request).status is DagsterRunStatus.SUCCESS
+    assert len(site.runs.runs) == 1
+    assert {status.last_status for status in site.deployment.control.status(keys)} == {"Succeeded"}

@@ -30,6 +30,8 @@ WORKSPACE_MARGIN_SECONDS: Final = 600
 """So much later than this process the workspace itself ends a run: an orphan's last end, if nobody finds it."""
 CALL_SECONDS: Final = 60
 RETRY_SECONDS: Final = 60
+LAST_READ_SECONDS: Final = 30.0
+"""What cannot be read then is known to the control database, and whoever cancelled must not wait for it."""
 ORPHAN_RETRY_SECONDS: Final = 5
 """A sensor's tick waits for it, and there is another tick."""
 _PAUSES: Final = (0.5, 10.0)
@@ -67,7 +69,7 @@ class DatabricksLauncher(Launcher):
                     late = yield from self._follow(run, context, order, inbox)
                 finally:
                     self._end(run, context)
-                    inbox.read_to_end(self._settings.databricks_patience_seconds if run.is_over else 0.0)
+                    inbox.read_to_end(min(LAST_READ_SECONDS, self._settings.databricks_patience_seconds))
         except (Interrupted, DataLoaderError) as error:
             ended_by = error
         yield from inbox.fresh()
