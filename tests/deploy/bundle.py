@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -50,9 +50,8 @@ class Bundle:
                 found = found[part]
             return str(self._resolved(found, value))
 
-        return {
-            kind: {name: self._resolved(one, value) for name, one in named.items()} for kind, named in merged.items()
-        }
+        resolved: dict[str, dict[str, dict[str, Any]]] = self._resolved(merged, value)
+        return resolved
 
     def references(self) -> set[str]:
         """Names of the variables that are used anywhere."""
@@ -68,9 +67,9 @@ class Bundle:
 
     def _variables(self, target: str) -> dict[str, Any]:
         defaults = {name: v["default"] for name, v in self.root["variables"].items() if "default" in v}
-        return defaults | self.root["targets"][target].get("variables", {}) | GIVEN
+        return {**defaults, **self.root["targets"][target].get("variables", {}), **GIVEN}
 
-    def _resolved(self, value: Any, of: Any) -> Any:
+    def _resolved(self, value: Any, of: Callable[[str], str]) -> Any:
         if isinstance(value, dict):
             return {key: self._resolved(one, of) for key, one in value.items()}
         if isinstance(value, list):

@@ -12,6 +12,7 @@ import pytest
 from databricks.bundles.core import Resource
 from databricks.bundles.core._resource_type import _ResourceType
 from databricks.sdk import WorkspaceClient
+from pydantic import BaseModel
 
 from dataloader_core.plugins.manager import default_registry
 from dataloader_core.settings import PREFIX, Settings, read_settings, variable
@@ -132,7 +133,7 @@ def test_what_the_wheel_needs_beside_is_what_its_extras_ask_for(bundle: Bundle) 
 @pytest.mark.parametrize("target", TARGETS)
 def test_the_settings_it_gives_are_settings_that_the_program_reads(bundle: Bundle, target: str) -> None:
     registry = default_registry()
-    models = [Settings, *(o.record.settings for o in registry.listing() if o.record.settings)]
+    models: list[type[BaseModel]] = [Settings, *(o.record.settings for o in registry.listing() if o.record.settings)]
     known = {variable(field) for model in models for field in model.model_fields}
     for job in jobs(bundle, target).values():
         for given in environments(job):

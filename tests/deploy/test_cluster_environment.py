@@ -126,7 +126,7 @@ def test_an_order_of_the_orchestrator_is_carried_out_there(
     finally:
         app.close()
     messages = tmp_path / "messages"
-    context = {"extras": {"db_config_key": "crm", "loads": [str(claim.load_id) for claim in batch]}}
+    context: dict[str, Any] = {"extras": {"db_config_key": "crm", "loads": [str(claim.load_id) for claim in batch]}}
     empty = ("asset_keys", "code_version_by_asset_key", "provenance_by_asset_key", "partition_key",
              "partition_key_range", "partition_time_window", "job_name")  # fmt: skip
     context |= dict.fromkeys(empty) | {"run_id": "run", "retry_number": 0}

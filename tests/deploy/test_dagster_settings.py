@@ -18,6 +18,7 @@ from dagster._core.run_coordinator import QueuedRunCoordinator
 from dagster._core.test_utils import create_run_for_test
 from dagster._core.workspace.config_schema import process_workspace_config
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
+from pydantic import BaseModel
 
 from dataloader_core.plugins.manager import default_registry
 from dataloader_core.settings import PREFIX, Settings, variable
@@ -78,9 +79,10 @@ def test_a_source_at_its_limit_does_not_hold_up_another(instance: DagsterInstanc
 def queued(instance: DagsterInstance, source: str) -> DagsterRun:
     place = GrpcServerCodeLocationOrigin(host="code", port=4000, location_name="dataloader")
     job = RemoteRepositoryOrigin(place, "__repository__").get_job_origin(TABLE_LOAD_JOB)
-    return create_run_for_test(
+    run: DagsterRun = create_run_for_test(
         instance, tags={SOURCE_TAG: source}, status=DagsterRunStatus.QUEUED, remote_job_origin=job
     )
+    return run
 
 
 def test_monitoring_ends_no_run_that_has_time_left(instance: DagsterInstance) -> None:
@@ -99,7 +101,11 @@ def example() -> str:
 
 def test_every_setting_of_the_example_is_one_that_is_read() -> None:
     registry = default_registry()
-    models = [Settings, DagsterSettings, *(o.record.settings for o in registry.listing() if o.record.settings)]
+    models: list[type[BaseModel]] = [
+        Settings,
+        DagsterSettings,
+        *(o.record.settings for o in registry.listing() if o.record.settings),
+    ]
     known = {variable(field) for model in models for field in model.model_fields}
     names = set(re.findall(r"^(\w+)=", example(), re.MULTILINE))
     assert {name for name in names if name.startswith(PREFIX)} <= known
