@@ -38,7 +38,9 @@ def add(
     bundle: Annotated[
         str | None, typer.Option(metavar="NAME", help="One secret that holds all fields as JSON.")
     ] = None,
-    scope: Annotated[str, typer.Option(help="The secret backend: env, file:/run/secrets, azure-keyvault.")] = "env",
+    scope: Annotated[
+        str, typer.Option(help="Where secrets are: env, file:FOLDER, databricks:SCOPE, key_vault:VAULT.")
+    ] = "env",
     target_schema: Annotated[
         str | None, typer.Option(help="destination_table_schema of tables that give none.")
     ] = None,

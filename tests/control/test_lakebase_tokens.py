@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from dataloader_control.lakebase.address import parse
+from dataloader_control.lakebase.login import Lakebase
 from dataloader_control.lakebase.tokens import MARGIN_SECONDS, PAUSE_SECONDS, Tokens
 from dataloader_core.errors import ConfigurationError, ControlUnavailableError
 from dataloader_core.redaction import redact_known
@@ -146,7 +147,7 @@ def test_a_url_names_an_instance_or_an_endpoint(url: str, instance: str, databas
     made = parse(url)
     assert (made.instance, made.database, made.autoscaling) == (instance, database, autoscaling)
     assert made.parameters == {"sslmode": "require"}
-    assert instance in made.where
+    assert Lakebase(url).where.startswith(f"{database} at the Lakebase ")
 
 
 def test_parameters_of_libpq_stand_behind_the_question_mark() -> None:

@@ -39,14 +39,6 @@ class Address:
     autoscaling: bool
     parameters: Mapping[str, str]
 
-    @property
-    def kind(self) -> str:
-        return "endpoint" if self.autoscaling else "instance"
-
-    @property
-    def where(self) -> str:
-        return f"{self.database} at the Lakebase {self.kind} {self.instance}"
-
 
 def parse(url: str) -> Address:
     """The parts of a ``lakebase://`` URL.

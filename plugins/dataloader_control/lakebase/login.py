@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import threading
-import uuid
 from collections.abc import Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote
 
 from pydantic import SecretStr
 
 from dataloader_control.lakebase.address import parse
+from dataloader_control.lakebase.places import Autoscaling, Provisioned
 from dataloader_control.lakebase.tokens import Tokens
 from dataloader_core.errors import ConfigurationError, ControlUnavailableError, DataLoaderError
 from dataloader_core.interfaces.control_login import ControlLogin, Parameters
@@ -38,6 +37,7 @@ class Lakebase(ControlLogin):
     def __init__(self, url: str) -> None:
         super().__init__(url)
         self._address = parse(url)
+        self._place = (Autoscaling if self._address.autoscaling else Provisioned)(self._address.instance)
         self._tokens = Tokens(self._issue)
         self._lock = threading.Lock()
         self._host: str | None = self._address.parameters.get("host")
@@ -45,7 +45,7 @@ class Lakebase(ControlLogin):
 
     @property
     def where(self) -> str:
-        return self._address.where
+        return f"{self._address.database} at the Lakebase {self._place.kind} {self._place.name}"
 
     def parameters(self) -> Parameters:
         with self._lock:
@@ -75,21 +75,14 @@ class Lakebase(ControlLogin):
         return moved
 
     def _find_host(self) -> str:
-        found = self._call("GET", self._resource)
-        status = found.get("status") or {} if self._address.autoscaling else found
-        host = (status.get("hosts") or {}).get("host") if self._address.autoscaling else found.get("read_write_dns")
-        if reason := _asleep(status, autoscaling=self._address.autoscaling):
+        found = self._call("GET", self._place.resource)
+        if reason := self._place.asleep(found):
             raise ControlUnavailableError(
                 f"The control database cannot be used: {self.where} {reason}.", cure="Start it, or wait until it runs."
             )
-        if not host:
+        if not (host := self._place.host(found)):
             raise ControlUnavailableError(f"{self.where} has no address yet.", cure="Wait until it runs.")
-        return str(host)
-
-    @property
-    def _resource(self) -> str:
-        name = quote(self._address.instance)
-        return f"/api/2.0/postgres/{name}" if self._address.autoscaling else f"/api/2.0/database/instances/{name}"
+        return host
 
     def _find_user(self) -> str:
         """A person's e-mail address, a service principal's application id: so are the roles called."""
@@ -101,12 +94,7 @@ class Lakebase(ControlLogin):
         return str(name)
 
     def _issue(self) -> tuple[SecretStr, float]:
-        if self._address.autoscaling:
-            body: dict[str, Any] = {"endpoint": self._address.instance}
-            answer = self._call("POST", "/api/2.0/postgres/credentials", body)
-        else:
-            body = {"instance_names": [self._address.instance], "request_id": str(uuid.uuid4())}
-            answer = self._call("POST", "/api/2.0/database/credentials", body)
+        answer = self._call("POST", self._place.credentials, self._place.request())
         token = answer.get("token")
         if not token:
             raise ControlUnavailableError(f"Databricks gave no token for {self.where}.", cure="Try again later.")
@@ -121,13 +109,14 @@ class Lakebase(ControlLogin):
     def _translated(self, error: WorkspaceError, path: str) -> DataLoaderError:
         if error.transient:
             return ControlUnavailableError(f"No login to {self.where}: {error.problem}", cure=error.cure)
-        if error.kind == "missing" and path != _ME:
-            missing = f"Lakebase {self._address.kind} {self._address.instance!r}"
+        if path == _ME:
+            return ConfigurationError(f"No login to {self.where}: {error.problem}", cure=error.cure)
+        if error.kind == "missing":
             return ConfigurationError(
-                f"There is no {missing}, or this identity may not see it.",
+                f"There is no Lakebase {self._place.kind} {self._place.name!r}, or this identity may not see it.",
                 cure="Correct DATALOADER_CONTROL_URL, or DATABRICKS_HOST if it is in another workspace.",
             )
-        if error.kind == "forbidden" and path != _ME:
+        if error.kind == "forbidden":
             return ConfigurationError(
                 f"No login to {self.where}: {error.problem}",
                 cure="Grant the identity of the process 'Can use' on it, and see that its token is of this workspace.",
@@ -142,16 +131,6 @@ class Lakebase(ControlLogin):
             cure="See that this identity has a role of its name there (databricks_create_role) that may CONNECT to the "
             "database, or name another role with ?user=.",
         )
-
-
-def _asleep(status: Mapping[str, Any], *, autoscaling: bool) -> str | None:
-    """Why nobody can connect; None where it runs, or wakes up when somebody does."""
-    if autoscaling:
-        return "is disabled" if status.get("disabled") else None
-    state = str(status.get("state") or "AVAILABLE")
-    if status.get("effective_stopped") or status.get("stopped") or state == "STOPPED":
-        return "is stopped"
-    return f"is {state.lower().replace('_', ' ')}" if state in ("STARTING", "DELETING") else None
 
 
 def _lifetime(answer: Mapping[str, Any]) -> float:
