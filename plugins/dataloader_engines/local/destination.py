@@ -13,6 +13,7 @@ from deltalake.exceptions import DeltaError
 
 from dataloader_core import failpoints
 from dataloader_core.commit import OWNER_PROPERTY, CommitRecord, Look
+from dataloader_core.engine_mark import mark_of
 from dataloader_core.errors import DestinationRefusedError
 from dataloader_core.interfaces.engine import Committed, Destination, Prepared
 from dataloader_core.interfaces.source import Progress, SourceSnapshot, WayOfReading
@@ -80,7 +81,7 @@ class LocalDestination(Destination):
                 delta_schema([target_column(c) for c in table.columns]),
                 mode="error",
                 description=table.comment[:4000] if table.comment else None,
-                configuration={OWNER_PROPERTY: str(record.table_uid)},
+                configuration={OWNER_PROPERTY: str(record.table_uid), **mark_of("local", self.location)},
                 commit_properties=commits.properties(record),
                 raise_if_key_not_exists=False,
             )

@@ -12,6 +12,8 @@ from typing import Final
 
 from deltalake import DeltaTable, Field
 
+from dataloader_core.engine_mark import marked_problem
+
 _HARMLESS: Final = frozenset(
     {
         "appendOnly", "invariants", "checkConstraints", "changeDataFeed", "generatedColumns", "columnMapping",
@@ -57,6 +59,8 @@ def find_problems(table: DeltaTable, fields: Iterable[Field]) -> tuple[str, ...]
             f"It is partitioned by {', '.join(metadata.partition_columns)}; this engine writes no partitions. "
             "Rewrite it without, or use the spark engine."
         )
+    if (marked := marked_problem("local", table.table_uri, properties)) is not None:
+        problems.append(marked)
     if "deletionVectors" in (table.protocol().reader_features or ()) and _has_vectors(table):
         problems.append("It has deletion vectors. Run REORG TABLE ... APPLY (PURGE).")
     return tuple(problems)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from dataloader_engines.spark.errors import SPARK_ERRORS
 from dataloader_engines.spark.session import LoadSession
 
 log = logging.getLogger(__name__)
+
+_TOKEN = re.compile(r"([0-9a-f]+)-[0-9a-f]{32}")
 
 
 class StagingArea:
@@ -63,8 +66,8 @@ class StagingArea:
         oldest = time.time() - self._hours * 3600
         try:
             for token in list(self._folders()):
-                made = int(token.partition("-")[0], 16)
-                if made < oldest and token not in self._tokens:
+                made = _TOKEN.fullmatch(token)
+                if made is not None and int(made[1], 16) < oldest and token not in self._tokens:
                     self._delete(f"{self.root}/{token}")
         except (OSError, ImportError, ValueError) as error:
             log.debug("%s could not be swept: %s", self.root, type(error).__name__)

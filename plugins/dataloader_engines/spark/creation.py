@@ -8,13 +8,13 @@ from pathlib import Path
 from uuid import uuid4
 
 from dataloader_core import failpoints
-from dataloader_core.commit import ENGINE_PROPERTY, OWNER_PROPERTY, CommitRecord
+from dataloader_core.commit import OWNER_PROPERTY, CommitRecord
+from dataloader_core.engine_mark import mark_of
 from dataloader_core.errors import DestinationRefusedError
 from dataloader_core.schema import target_column
 from dataloader_core.table import SourceTable
 from dataloader_engines.spark.address import Address, is_local
 from dataloader_engines.spark.errors import SPARK_ERRORS, condition_of, rival
-from dataloader_engines.spark.features import is_s3
 from dataloader_engines.spark.look import newest_entry
 from dataloader_engines.spark.session import LoadSession
 from dataloader_engines.spark.types import commented_schema
@@ -39,9 +39,7 @@ def create(
     writer = empty.writeTo(address.sql).using("delta").tableProperty(OWNER_PROPERTY, str(record.table_uid))
     if table.comment:
         writer = writer.tableProperty("comment", table.comment[:4000])
-    if address.path is not None and is_s3(address.path):
-        writer = writer.tableProperty(ENGINE_PROPERTY, "spark")
-    for key, value in properties.items():
+    for key, value in {**properties, **mark_of("spark", address.path or "")}.items():
         writer = writer.tableProperty(key, value)
     failpoints.hit("engine.before_create")
     try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
-from dataloader_core.commit import ENGINE_PROPERTY
+from dataloader_core.engine_mark import marked_problem
 
 if TYPE_CHECKING:
     from dataloader_engines.spark.look import Handle
@@ -24,7 +24,9 @@ _RETENTION: Final = "delta.setTransactionRetentionDuration"
 
 def find_problems(handle: Handle) -> tuple[str, ...]:
     """One sentence, with its cure, for each feature in use that is not handled here."""
-    return (*_from_features(handle.features), *_from_properties(handle.properties), *_from_owner(handle))
+    marked = marked_problem("spark", handle.location, handle.properties)
+    found = (*_from_features(handle.features), *_from_properties(handle.properties))
+    return found if marked is None else (*found, marked)
 
 
 def _from_features(features: frozenset[str]) -> Iterable[str]:
@@ -40,16 +42,3 @@ def _from_properties(properties: Mapping[str, str]) -> Iterable[str]:
         yield "It has append-only (delta.appendOnly). Set it to false."
     if _RETENTION in properties:
         yield f"{_RETENTION} makes it forget which loads it holds. Unset that property."
-
-
-def _from_owner(handle: Handle) -> Iterable[str]:
-    owner = handle.properties.get(ENGINE_PROPERTY)
-    if owner and owner != "spark" and is_s3(handle.location):
-        yield (
-            f"It lies on S3 and is loaded by the {owner} engine ({ENGINE_PROPERTY}); two engines do not see each "
-            "other's commits there. Load it with that engine, or order load_full once after setting the property."
-        )
-
-
-def is_s3(location: str) -> bool:
-    return location.startswith(("s3://", "s3a://", "s3n://"))

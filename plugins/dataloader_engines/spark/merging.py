@@ -138,14 +138,17 @@ def _run(writer: Writer, statement: str) -> None:
 
 
 def _statement(writer: Writer, write: Merge, view: str) -> str:
-    keys = _keys(writer, write)
+    """Columns are named one by one: Delta's ``*`` does not know a name with a backtick."""
+    columns = [quote(c.name) for c in writer.change.columns]
+    changed = ", ".join(f"{c} = s.{c}" for c in columns)
+    added = f"({', '.join(columns)}) VALUES ({', '.join(f's.{c}' for c in columns)})"
     evolution = "WITH SCHEMA EVOLUTION " if writer.change.added else ""
-    on = f"{_on(keys)} AND {_in_range(writer, write)}"
     deletes = window(writer, write, "t.")
     gone = f" WHEN NOT MATCHED BY SOURCE AND ({deletes}) THEN DELETE" if deletes != "false" else ""
     return (
-        f"MERGE {evolution}INTO {writer.address.sql} t USING {view} s ON {on} "
-        f"WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *{gone}"
+        f"MERGE {evolution}INTO {writer.address.sql} t USING {view} s "
+        f"ON {_on(_keys(writer, write))} AND {_in_range(writer, write)} "
+        f"WHEN MATCHED THEN UPDATE SET {changed} WHEN NOT MATCHED THEN INSERT {added}{gone}"
     )
 
 
