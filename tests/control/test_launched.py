@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataloader_core.control.database import ControlDatabase
-from dataloader_core.control.records import Claim, Holder, LaunchedRun
+from dataloader_core.control.records import Claim, Holder, LaunchedRun, LoadResult
 from tests.control.conftest import Add, row_of
 
 DAGSTER = Holder("dagster", "another-host", 7)
@@ -49,3 +49,18 @@ def test_a_load_that_has_ended_keeps_no_link_of_a_run_that_came_too_late(control
     control.fail(claim, "stuck in queue")
     control.record_launch(RUN, [claim.load_id])
     assert row_of(control, key)["last_databricks_run"] is None
+
+
+def test_how_loads_ended_is_told_without_the_values_of_rows(control: ControlDatabase, add: Add) -> None:
+    """The history's log may name values; what is told here goes to events."""
+    done, failed, running = (_claimed(control, add(name), RUN.run_id) for name in "abc")
+    control.succeed(control.start(done, DAGSTER), None, LoadResult(rows=0, skipped=True, notes=("nothing changed",)))
+    control.fail(control.start(failed, DAGSTER), "keys are doubled", log="Values: Ada Lovelace")
+    outcomes = control.ended_loads([done.load_id, failed.load_id, running.load_id])
+    assert [(one.load_id, one.status, one.message) for one in outcomes] == [
+        (done.load_id, "Succeeded", "nothing changed"),
+        (failed.load_id, "Failed", "keys are doubled"),
+    ]
+    assert outcomes[0].result is not None
+    assert outcomes[0].result.skipped
+    assert "Ada" not in repr(outcomes)
