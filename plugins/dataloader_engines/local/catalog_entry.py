@@ -60,9 +60,10 @@ class Entry:
         return body
 
     def _shows_columns(self, columns: Sequence[TargetColumn]) -> bool:
-        shown = [(c["name"], _type_text(c)) for c in self._columns]
-        return shown == [(c.name, str(c.type)) for c in columns] and all(
-            not c.comment or c.comment == self._comments[c.name] for c in columns
+        # Names are told apart without case by both, and a catalog may keep its own spelling.
+        shown = [(c["name"].casefold(), _type_text(c)) for c in self._columns]
+        return shown == [(c.name.casefold(), str(c.type)) for c in columns] and all(
+            not c.comment or c.comment == self._comments[c.name.casefold()] for c in columns
         )
 
     @property
@@ -71,7 +72,7 @@ class Entry:
 
     @property
     def _comments(self) -> dict[str, str | None]:
-        return {column["name"]: column.get("comment") for column in self._columns}
+        return {column["name"].casefold(): column.get("comment") for column in self._columns}
 
 
 def new_entry(names: tuple[str, str, str], location: str, described: Described) -> dict[str, Any]:
@@ -90,8 +91,8 @@ def new_entry(names: tuple[str, str, str], location: str, described: Described) 
 
 
 def column_bodies(columns: Sequence[TargetColumn], comments: Mapping[str, str | None]) -> list[dict[str, Any]]:
-    """Columns as the API takes them; ``comments`` are for those that have none of their own."""
-    return [_body(column, position, comments.get(column.name)) for position, column in enumerate(columns)]
+    """Columns as the API takes them; ``comments``, by case-folded names, are for those that have none of their own."""
+    return [_body(column, position, comments.get(column.name.casefold())) for position, column in enumerate(columns)]
 
 
 def _body(column: TargetColumn, position: int, comment: str | None) -> dict[str, Any]:

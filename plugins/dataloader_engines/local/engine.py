@@ -40,7 +40,17 @@ class LocalEngine(Engine):
     def checks(self) -> Sequence[Check]:
         drivers = ", ".join(f"{name} {version(name)}" for name in ("deltalake", "duckdb", "pyarrow"))
         found = (Check("drivers", True, drivers), self._storage_check())
-        return found if self._catalog is None else (*found, self._catalog.check())
+        return found if self._catalog is None else (*found, self._catalog_check(self._catalog))
+
+    def _catalog_check(self, catalog: UnityCatalog) -> Check:
+        if "://" in self.settings.lake and not self.settings.lake.startswith("file://"):
+            return catalog.check()
+        return Check(
+            "unity catalog",
+            False,
+            f"{self.settings.lake} is a folder of this machine, which Unity Catalog cannot read.",
+            "Set DATALOADER_LAKE to a URL below an external location, such as abfss://, s3:// or gs://.",
+        )
 
     def _storage_check(self) -> Check:
         try:

@@ -141,6 +141,17 @@ def test_a_change_that_the_catalog_takes_and_does_not_show_is_said(
     assert f"REPAIR TABLE {FULL} SYNC METADATA" in outcome["message"]
 
 
+def test_a_catalog_that_spells_names_in_lower_case_is_in_step(
+    deployment: Deployment, workspace: Workspace, catalog: UnityCatalog
+) -> None:
+    deployment.source_sql('ALTER TABLE orders ADD "Amount" numeric(12,2)')
+    deployment.ok("load", TABLE)
+    column(catalog.tables[FULL], "Amount")["name"] = "amount"
+    [outcome] = deployment.json("load", TABLE)["outcomes"]
+    assert (outcome["status"], outcome["message"]) == ("Succeeded", "")
+    assert patches(workspace) == []
+
+
 def test_columns_under_a_mask_are_never_rewritten(
     deployment: Deployment, workspace: Workspace, catalog: UnityCatalog
 ) -> None:

@@ -8,6 +8,7 @@ import pytest
 from catalog_world import FULL, PATH, TABLE, says_when_it_fails
 
 from dataloader_core.settings import read_settings
+from dataloader_engines.local.catalog import UnityCatalog as UnityCatalogOfTheWorkspace
 from dataloader_engines.local.engine import LocalEngine
 from dataloader_engines.local.settings import LocalSettings
 from tests.databricks.workspace import Workspace
@@ -170,11 +171,16 @@ def test_without_a_login_the_variables_are_named(
     assert "Set DATABRICKS_HOST with DATABRICKS_CLIENT_ID" in said
 
 
-def test_the_doctor_says_which_metastore_answers(deployment: Deployment, workspace: Workspace) -> None:
-    engine = LocalEngine(read_settings(LocalSettings, deployment.environment))
-    checks = {check.name: check for check in engine.checks()}
-    assert checks["unity catalog"].ok
-    assert checks["unity catalog"].detail.startswith("metastore ")
+def test_the_doctor_says_which_metastore_answers(workspace: Workspace) -> None:
+    assert UnityCatalogOfTheWorkspace().check().detail.startswith("metastore ")
     workspace.identity.expire_all()
-    checks = {check.name: check for check in engine.checks()}
-    assert not checks["unity catalog"].ok
+    failed = UnityCatalogOfTheWorkspace().check()
+    assert not failed.ok
+    assert "does not accept the credentials" in failed.detail
+
+
+def test_the_doctor_names_a_lake_that_no_catalog_could_read(deployment: Deployment) -> None:
+    engine = LocalEngine(read_settings(LocalSettings, deployment.environment))
+    [check] = [check for check in engine.checks() if check.name == "unity catalog"]
+    assert not check.ok
+    assert "is a folder of this machine" in check.detail
