@@ -22,6 +22,7 @@ from dataloader_core.plugins.records import PluginRecord
 from dataloader_core.settings import Settings, variable
 from dataloader_dagster.settings import DagsterSettings
 from dataloader_engines.local.settings import LocalSettings
+from dataloader_engines.spark.settings import SparkSettings
 from dataloader_launchers.databricks.settings import DatabricksSettings
 from dataloader_launchers.subprocess.plugin import SubprocessSettings
 from dataloader_secrets.key_vault.settings import KeyVaultSettings
@@ -46,7 +47,7 @@ def names(page: str, width: int) -> list[str]:
 
 @pytest.mark.parametrize(
     "model",
-    [Settings, LocalSettings, SubprocessSettings, DatabricksSettings, DagsterSettings, KeyVaultSettings],
+    [Settings, LocalSettings, SparkSettings, SubprocessSettings, DatabricksSettings, DagsterSettings, KeyVaultSettings],
     ids=lambda m: m.__name__,
 )
 def test_every_setting_is_documented_with_its_default(model: type[BaseModel]) -> None:
@@ -62,7 +63,15 @@ def test_every_setting_is_documented_with_its_default(model: type[BaseModel]) ->
 
 
 def test_no_setting_is_documented_that_nobody_reads() -> None:
-    models = (Settings, LocalSettings, SubprocessSettings, DatabricksSettings, DagsterSettings, KeyVaultSettings)
+    models = (
+        Settings,
+        LocalSettings,
+        SparkSettings,
+        SubprocessSettings,
+        DatabricksSettings,
+        DagsterSettings,
+        KeyVaultSettings,
+    )
     known = {variable(field) for model in models for field in model.model_fields} | {"DATALOADER_DEBUG"}
     assert {n for n in names("reference/settings.md", 3) if n.startswith("DATALOADER_")} == known
 

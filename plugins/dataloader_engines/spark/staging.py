@@ -75,7 +75,7 @@ def write(
     """
     with reading_errors(snapshot, read):
         frame = reading.dataframe(session.spark, snapshot, read, way, parts)
-        frame.write.mode("errorifexists").option("compression", "snappy").parquet(folder)
+        frame.write.option("compression", "snappy").parquet(folder)
 
 
 def relation(folder: str) -> str:
