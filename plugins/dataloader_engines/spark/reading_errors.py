@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Final, NoReturn
 
 from pyspark.errors import PySparkException
@@ -30,6 +31,10 @@ SPARK_ERRORS: Final[tuple[type[BaseException], ...]] = (PySparkException, Py4JEr
 _MARK: Final = "dataloader-error "
 _JDBC: Final = re.compile(r"\bjava\.sql\.|SQL\w*Exception")
 _NO_MODULE: Final = re.compile(r"ModuleNotFoundError: No module named '([\w.]+)'")
+
+
+being_stopped: Final[ContextVar[Callable[[], bool]]] = ContextVar("being_stopped", default=lambda: False)
+"""Whether somebody ended the jobs of this thread: what they then say is no question for the source."""
 
 
 class CarriedError(Exception):
@@ -79,7 +84,7 @@ def reading_errors(snapshot: SourceSnapshot, read: Read) -> Iterator[None]:
     try:
         yield
     except SPARK_ERRORS as error:
-        problem = _of_source(str(error), snapshot, read)
+        problem = None if being_stopped.get()() else _of_source(str(error), snapshot, read)
         if problem is None:
             raise
     else:

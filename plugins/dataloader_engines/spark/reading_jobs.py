@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from dataloader_core.interfaces.source import Progress
-from dataloader_engines.spark.reading_errors import SPARK_ERRORS, raise_alone
+from dataloader_engines.spark.reading_errors import SPARK_ERRORS, being_stopped, raise_alone
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -88,6 +88,7 @@ def stoppable(spark: SparkSession, progress: Progress) -> Iterator[None]:
     tag, tags = f"dataloader-{uuid4().hex}", _tags_of(spark)
     watch = _Watch(lambda: tags.end(tag), progress)
     tags.add(tag)
+    stopped = being_stopped.set(lambda: watch.error is not None)
     watch.start()
     try:
         yield
@@ -97,6 +98,7 @@ def stoppable(spark: SparkSession, progress: Progress) -> Iterator[None]:
             raise
     finally:
         watch.over()
+        being_stopped.reset(stopped)
         tags.remove(tag)
     if watch.error is not None:
         raise_alone(watch.error)
