@@ -486,7 +486,7 @@ def test_a_killed_reader_leaves_no_query_at_the_source(big: str, tmp_path: Path)
 def test_a_missing_extension_is_named_and_leaves_the_other_way(big: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extension, "extension_problem", lambda: "not to be had")
     with connect(big) as session, session.snapshot() as snapshot:
-        parquet, arrow = snapshot.ways(read_of(session, "big"))
+        parquet, arrow, _ = snapshot.ways(read_of(session, "big"))
     assert (parquet.usable, parquet.reason) == (False, "not to be had")
     assert arrow.usable
 
