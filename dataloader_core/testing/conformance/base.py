@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -14,12 +16,13 @@ import pytest
 from dataloader_core.interfaces.engine import Destination, Engine
 from dataloader_core.testing.conformance.delta_log import DeltaLog
 from dataloader_core.testing.conformance.report import CaseRecord
-from dataloader_core.testing.conformance.table import ConformanceTable, folder_of
+from dataloader_core.testing.conformance.table import ConformanceTable, Rows, folder_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 NewTable = Callable[..., ConformanceTable]
+ALL_VARIABLE = "DATALOADER_CONFORMANCE"
 WAYS = ("parquet", "arrow")
 """Ways of reading that the suite's own source offers."""
 
@@ -30,13 +33,16 @@ class Conformance:
     Attributes:
         engine_class: Its ``name`` and ``reads`` are what the report and the skips are made from.
         cannot: What the engine does not do: reasons by patterns of cases' names, as the report shows them. A case
-            that is named here is skipped with that reason; nothing else skips a case.
+            that is named here is skipped with that reason.
+        spared: Cases that are left out to save time, likewise, with where the same is shown. ``DATALOADER_CONFORMANCE``
+            set to ``all`` runs them. Nothing else skips a case.
         label: The engine's name in the report, where that is not ``engine_class.name``.
         area: The suite's name in the report.
     """
 
     engine_class: ClassVar[type[Engine]]
     cannot: ClassVar[Mapping[str, str]] = {}
+    spared: ClassVar[Mapping[str, str]] = {}
     label: ClassVar[str | None] = None
     area: ClassVar[str] = ""
 
@@ -72,6 +78,29 @@ class Conformance:
         for table in made:
             table.close()
 
+    @classmethod
+    def copy_table(cls, table: Destination, to: Destination) -> None:
+        """Make ``to`` the same table as ``table``, log and all. Override it as :meth:`read_table`."""
+        shutil.copytree(folder_of(table), folder_of(to))
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def loaded_table(cls, new_table: NewTable) -> NewTable:
+        """``loaded_table(types, rows)``: a table that holds these rows, loaded once for the class and then copied."""
+        made: dict[str, ConformanceTable] = {}
+
+        def copied(types: Mapping[str, str], rows: Rows) -> ConformanceTable:
+            key = repr((types, rows))
+            if key not in made:
+                made[key] = new_table(types)
+                made[key].load(rows)
+            table: ConformanceTable = new_table(types, created=False)
+            cls.copy_table(made[key].destination, table.destination)
+            table.uid, table.seq, table.model = made[key].uid, made[key].seq, replace(made[key].model)
+            return table
+
+        return copied
+
     @pytest.fixture(autouse=True)
     def _declared(self, request: pytest.FixtureRequest) -> None:
         case = self.case_of(request.node)
@@ -98,7 +127,8 @@ class Conformance:
     def _reason(cls, case: CaseRecord) -> str | None:
         if case.variant in WAYS and case.variant not in cls.engine_class.reads:
             return f"the engine does not read by {case.variant}"
-        return next((reason for pattern, reason in cls.cannot.items() if fnmatchcase(case.name, pattern)), None)
+        declared = cls.cannot if os.environ.get(ALL_VARIABLE) == "all" else {**cls.cannot, **cls.spared}
+        return next((reason for pattern, reason in declared.items() if fnmatchcase(case.name, pattern)), None)
 
 
 def sentence(function_name: str) -> str:

@@ -54,7 +54,8 @@ class LogState:
 
     def apply(self, version: int, actions: Iterable[Action]) -> None:
         self.version = version
-        for action in actions:
+        # A file whose deletion vector changes is removed and added by one commit, in either order.
+        for action in sorted(actions, key=lambda a: "remove" not in a):
             [(kind, body)] = action.items()
             if kind == "add":
                 self.files[body["path"]] = body

@@ -127,7 +127,7 @@ class OwnershipConformance(Conformance):
 
     @pytest.mark.parametrize("feature", MADE)
     def test_a_feature_is_handled_or_refused_by_name(self, new_table: NewTable, feature: str) -> None:
-        """Refused: before anything is written. Handled: loads of every shape leave the promised rows."""
+        """Refused: before anything is written. Handled: an append and a merge leave the promised rows."""
         table = new_table(COLUMNS, created=False)
         table.log.create(**MADE[feature])
         before = table.log.versions
@@ -141,8 +141,6 @@ class OwnershipConformance(Conformance):
             return
         table.load(_TWO, Append())
         table.load(rows("id day", (2, "2024-02-29"), (3, None)), Merge(("id",)))
-        table.check()
-        table.load(_TWO)
         table.check()
 
     @pytest.mark.parametrize("feature", UNUSED)

@@ -35,10 +35,8 @@ class ProtocolConformance(Conformance):
     area: ClassVar[str] = "Commit protocol"
 
     @pytest.fixture
-    def orders(self, new_table: NewTable) -> ConformanceTable:
-        table: ConformanceTable = new_table(COLUMNS)
-        table.load(TWO)
-        return table
+    def orders(self, loaded_table: NewTable) -> ConformanceTable:
+        return loaded_table(COLUMNS, TWO)
 
     def test_nothing_there_is_no_table(self, new_table: NewTable) -> None:
         assert not new_table(COLUMNS, created=False).look().exists

@@ -20,10 +20,9 @@ class SchemaConformance(Conformance):
     area: ClassVar[str] = "Schema changes"
 
     @pytest.fixture
-    def people(self, new_table: NewTable) -> ConformanceTable:
+    def people(self, loaded_table: NewTable) -> ConformanceTable:
         """Two rows: ``(0, 'n0')`` and ``(1, 'n1')``."""
-        table: ConformanceTable = new_table({"id": "int", "name": "string"})
-        table.load(rows("id name", (0, "n0"), (1, "n1")))
+        table = loaded_table({"id": "int", "name": "string"}, rows("id name", (0, "n0"), (1, "n1")))
         table.model.rows = []  # the interpreter knows no changes of columns: what is expected is written down
         return table
 

@@ -44,33 +44,29 @@ class WriteConformance(Conformance):
     area: ClassVar[str] = "Writes"
 
     @pytest.mark.parametrize("way", WAYS)
-    def test_a_replace_leaves_exactly_what_was_read(self, new_table: NewTable, way: str) -> None:
-        table = new_table(KEYED)
-        table.load(TEN, way=way)
+    def test_a_replace_leaves_exactly_what_was_read(self, loaded_table: NewTable, way: str) -> None:
+        table = loaded_table(KEYED, TEN)
         done = table.load(days((1, "é", None)), way=way)
         table.check()
         assert (done.rows_written, done.rows_deleted) == (1, 10)
         assert done.rows_total in (None, 1)
 
     @pytest.mark.parametrize("way", WAYS)
-    def test_an_append_adds(self, new_table: NewTable, way: str) -> None:
-        table = new_table(KEYED)
-        table.load(TEN, way=way)
+    def test_an_append_adds(self, loaded_table: NewTable, way: str) -> None:
+        table = loaded_table(KEYED, TEN)
         table.load(Rows(TEN.rows, {"files": 3}), Append(), way=way)
         table.check()
 
-    def test_an_append_of_nothing_records_its_commit(self, new_table: NewTable) -> None:
-        table = new_table(KEYED)
-        table.load(TEN)
+    def test_an_append_of_nothing_records_its_commit(self, loaded_table: NewTable) -> None:
+        table = loaded_table(KEYED, TEN)
         before = table.look()
         table.load(days(), Append())
         table.check()
         assert table.look().app_version != before.app_version
 
     @pytest.mark.parametrize("way", WAYS)
-    def test_a_merge_replaces_whole_rows_and_adds_the_others(self, new_table: NewTable, way: str) -> None:
-        table = new_table(KEYED)
-        table.load(TEN, way=way)
+    def test_a_merge_replaces_whole_rows_and_adds_the_others(self, loaded_table: NewTable, way: str) -> None:
+        table = loaded_table(KEYED, TEN)
         table.load(days((3, None, 30), (11, "new", None)), BY_ID, way=way)
         table.check()
 
@@ -82,9 +78,8 @@ class WriteConformance(Conformance):
         table.check()
         assert done.rows_deleted == 12 + 1 - len(table.model.rows)
 
-    def test_a_merge_of_nothing_records_its_commit(self, new_table: NewTable) -> None:
-        table = new_table(KEYED)
-        table.load(TEN)
+    def test_a_merge_of_nothing_records_its_commit(self, loaded_table: NewTable) -> None:
+        table = loaded_table(KEYED, TEN)
         step, look, record = table.step(BY_ID), table.look(), table.record()
         table.destination.commit(step, table.prepare(step, days(), look=look), look, record)
         assert table.look().newest == record
@@ -106,9 +101,8 @@ class WriteConformance(Conformance):
         table.check()
 
     @pytest.mark.parametrize("write", [Replace(), WINDOWS["missing"]], ids=["replace", "window"])
-    def test_nothing_read_takes_nothing_away_unless_that_is_allowed(self, new_table: NewTable, write: Write) -> None:
-        table = new_table(KEYED)
-        table.load(TEN)
+    def test_nothing_read_takes_nothing_away_unless_that_is_allowed(self, loaded_table: NewTable, write: Write) -> None:
+        table = loaded_table(KEYED, TEN)
         refused(table, LossRefusedError, "10 rows", days(), write, loss=LossPolicy())
         table.load(days(), write, loss=LossPolicy(allow_empty=True))
         table.check()
@@ -117,9 +111,8 @@ class WriteConformance(Conformance):
         ("write", "counts"), [(Replace(), "leave 4 rows .* holds 10"), (WINDOWS["outside"], "5 of 10")],
         ids=["replace", "window"],
     )  # fmt: skip
-    def test_more_than_the_fraction_is_not_taken_away(self, new_table: NewTable, write: Write, counts: str) -> None:
-        table = new_table(KEYED)
-        table.load(TEN)
+    def test_more_than_the_fraction_is_not_taken_away(self, loaded_table: NewTable, write: Write, counts: str) -> None:
+        table = loaded_table(KEYED, TEN)
         four = Rows(TEN.rows[6:])
         refused(table, LossRefusedError, counts, four, write, loss=LossPolicy(max_fraction=0.4))
         table.load(four, write, loss=LossPolicy(max_fraction=0.6))
@@ -131,10 +124,9 @@ class WriteConformance(Conformance):
         ids=["null", "doubled"],
     )
     def test_keys_that_are_no_keys_are_refused_without_showing_values(
-        self, new_table: NewTable, given: tuple[tuple[object, ...], ...], words: str
+        self, loaded_table: NewTable, given: tuple[tuple[object, ...], ...], words: str
     ) -> None:
-        table = new_table(KEYED)
-        table.load(TEN)
+        table = loaded_table(KEYED, TEN)
         for more in ({"write": BY_ID}, {"unique": ("id",)}):
             error = refused(table, KeyValuesError, words, days(*given), **more)
             assert "id" in str(error)
@@ -156,10 +148,9 @@ class WriteConformance(Conformance):
         "error", [SourceUnavailableError("The source went away."), LoadCancelledError("Stopped.")], ids=["lost", "stop"]
     )
     def test_a_source_that_ends_too_early_changes_nothing_and_is_named(
-        self, new_table: NewTable, way: str, error: SourceUnavailableError | LoadCancelledError
+        self, loaded_table: NewTable, way: str, error: SourceUnavailableError | LoadCancelledError
     ) -> None:
-        table = new_table(KEYED)
-        table.load(TEN)
+        table = loaded_table(KEYED, TEN)
         refused(table, type(error), error.problem, Rows(TEN.rows, {"error": error}), way=way)
 
     def test_names_and_many_columns_arrive(self, new_table: NewTable) -> None:
