@@ -72,7 +72,7 @@ def test_what_has_pages_is_read_by_several_connections(shop: str, tmp_path: Path
     with connect(shop) as session, session.snapshot() as snapshot:
         for name, several in {"plain": True, "kept": True, "parted": True, "seen": False, "parent": False}.items():
             read = read_of(session, name)
-            parquet, arrow = snapshot.ways(read)
+            parquet, arrow, _ = snapshot.ways(read)
             folder = tmp_path / name
             folder.mkdir()
             files = write(snapshot, read, folder)
