@@ -108,7 +108,9 @@ def take_look(
     if entry is None:
         return Look(exists=False)
     if before is not None and before.handle is not None and before.handle.entry == entry:
-        return before
+        cut = before.newest is None and before.newest_fence is not None and before.newest_fence.version != known_version
+        if not cut:  # that look may have stopped at a fence that was known to it, and this one asks further
+            return before
     handle, strange = _handle(session, address, entry)
     app_version, newest, fence, restored = _records(session, address, handle, table_uid, known_version)
     return Look(
