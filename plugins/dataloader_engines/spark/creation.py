@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -42,6 +43,7 @@ def create(
     for key, value in {**properties, **mark_of("spark", address.path or "")}.items():
         writer = writer.tableProperty(key, value)
     failpoints.hit("engine.before_create")
+    _clear_crashed(address)
     try:
         with session.alone():
             writer.create()
@@ -56,6 +58,14 @@ def create(
     raise DestinationRefusedError(
         f"{address.location} holds files but no Delta log.", cure="Move or delete them, or choose another destination."
     )
+
+
+def _clear_crashed(address: Address) -> None:
+    """An empty log folder, left by a creation that crashed, would be taken for a table."""
+    if address.path is not None and is_local(address.path):
+        for folder in (Path(address.path) / "_delta_log", Path(address.path)):
+            with suppress(OSError):
+                folder.rmdir()  # refuses what is not empty
 
 
 def drop(session: LoadSession, address: Address) -> None:

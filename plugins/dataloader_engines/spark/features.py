@@ -18,7 +18,17 @@ _FEATURES: Final[Mapping[str, str]] = {
     "generatedColumns": "It has generated columns, which an overwrite would lose. Rewrite it without.",
     "catalogManaged": "Its commits are managed by a catalog, which keeps no transactions of ours. Drop that feature.",
 }
+_HANDLED: Final = frozenset(
+    {
+        "appendOnly", "invariants", "checkConstraints", "changeDataFeed", "columnMapping", "timestampNtz",
+        "deletionVectors", "domainMetadata", "clustering", "rowTracking", "inCommitTimestamp", "allowColumnDefaults",
+        "v2Checkpoint", "vacuumProtocolCheck", "icebergCompatV1", "icebergCompatV2", "typeWidening", "variantType",
+        "checkpointProtection",
+    }
+)  # fmt: skip
+"""Spark's own business, or looked for in the properties below."""
 _IDENTITY_VERSION: Final = "6"
+_CONSTRAINT: Final = "delta.constraints."
 _RETENTION: Final = "delta.setTransactionRetentionDuration"
 
 
@@ -31,8 +41,11 @@ def find_problems(handle: Handle) -> tuple[str, ...]:
 
 def _from_features(features: frozenset[str]) -> Iterable[str]:
     for name in sorted(features):
-        if sentence := _FEATURES.get(name.removesuffix("-preview")):
-            yield f"{sentence[:-1]} (feature {name})."
+        plain = name.removesuffix("-preview")
+        if sentence := _FEATURES.get(plain):
+            yield f"{sentence} ({name})"
+        elif plain not in _HANDLED:
+            yield f"Its protocol has the feature {name}, which is not handled here. Drop it."
 
 
 def _from_properties(properties: Mapping[str, str]) -> Iterable[str]:
@@ -40,5 +53,7 @@ def _from_properties(properties: Mapping[str, str]) -> Iterable[str]:
         yield "Its writer version is 6, which means identity columns. Upgrade it to version 7."
     if properties.get("delta.appendOnly", "").casefold() == "true":
         yield "It has append-only (delta.appendOnly). Set it to false."
+    for key in sorted(k for k in properties if k.startswith(_CONSTRAINT)):
+        yield f"It has the check constraint {key.removeprefix(_CONSTRAINT)}. Drop it."
     if _RETENTION in properties:
         yield f"{_RETENTION} makes it forget which loads it holds. Unset that property."

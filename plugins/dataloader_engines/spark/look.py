@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -10,7 +11,7 @@ from uuid import UUID
 from dataloader_core.commit import OWNER_PROPERTY, CommitRecord, Look, TargetColumn
 from dataloader_core.errors import DestinationRefusedError
 from dataloader_engines.spark import log
-from dataloader_engines.spark.address import Address
+from dataloader_engines.spark.address import STAGING_FOLDER, Address, is_local
 from dataloader_engines.spark.errors import SPARK_ERRORS, condition_of
 from dataloader_engines.spark.features import find_problems
 from dataloader_engines.spark.session import LoadSession
@@ -106,6 +107,7 @@ def take_look(
     """A fresh look. ``before``: an earlier look of this load, which still holds while the table is at that version."""
     entry = newest_entry(session, address)
     if entry is None:
+        _refuse_other_files(address)
         return Look(exists=False)
     if before is not None and before.handle is not None and before.handle.entry == entry:
         cut = before.newest is None and before.newest_fence is not None and before.newest_fence.version != known_version
@@ -128,6 +130,25 @@ def take_look(
     )
 
 
+def _refuse_other_files(address: Address) -> None:
+    """Where this process sees the folder; elsewhere the creation is refused."""
+    if address.path is None or not is_local(address.path):
+        return
+    try:
+        others = sorted(set(os.listdir(address.path)) - {"_delta_log", STAGING_FOLDER})
+    except FileNotFoundError:
+        return
+    except NotADirectoryError:
+        raise DestinationRefusedError(
+            f"{address.path} is not a folder, or a part of it is a file.", cure="Move that file away."
+        ) from None
+    if others:
+        raise DestinationRefusedError(
+            f"{address.path} holds files but no Delta log ({len(others)} entries, the first is {others[0]!r}).",
+            cure="Move or delete them, or choose another destination.",
+        )
+
+
 def _handle(session: LoadSession, address: Address, entry: Entry) -> tuple[Handle, tuple[str, ...]]:
     [detail] = session.sql(f"DESCRIBE DETAIL {address.sql}").collect()
     properties = {r.key: r.value for r in session.sql(f"SHOW TBLPROPERTIES {address.sql}").collect()}
@@ -139,6 +160,8 @@ def _handle(session: LoadSession, address: Address, entry: Entry) -> tuple[Handl
                 f"Column {found.name} has a type that is never written here: {found.dataType.simpleString()}."
             )
             continue
+        if "delta.invariants" in found.metadata:
+            strange.append(f"Column {found.name} has an invariant (delta.invariants). Drop that from the column.")
         if not found.nullable:
             strange.append(
                 f"Column {found.name} is NOT NULL. Run ALTER TABLE ... ALTER COLUMN {found.name} DROP NOT NULL."

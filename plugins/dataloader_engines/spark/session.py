@@ -41,8 +41,9 @@ _LOCAL: Final[Mapping[str, str]] = {
     "spark.sql.shuffle.partitions": "16",
 }
 """On one machine: the defaults, 50 tasks for every look at a table among them, are made for a cluster."""
+_ZONE: Final = "spark.sql.session.timeZone"
 _OWN: Final[Mapping[str, str]] = {
-    "spark.sql.session.timeZone": "UTC",
+    _ZONE: "UTC",
     "spark.sql.ansi.enabled": "true",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
 }
@@ -129,19 +130,15 @@ class Sessions:
         own = _another(self._main, self.settings.spark_remote)
         lock = threading.RLock() if own is not None else self._shared
         spark = own or self._main
-        confs = self.settings.session_confs == "auto"
-        try:
+        with spark_errors("Spark"):
             _configure(spark)
-        except SPARK_ERRORS:
-            log.info("this session takes no configuration: merges are written as rewrites")
-            confs = False
+            confs = self.settings.session_confs == "auto" and _takes_transactions(spark)
         return LoadSession(spark, own=own is not None, confs=confs, lock=lock)
 
     def _start(self) -> SparkSession:
         versions.check_pyspark()
         with spark_errors("Spark"):
             main = self._found()
-            _configure_quietly(main)
             _check_delta(main)
         return main
 
@@ -195,18 +192,31 @@ def _another(main: SparkSession, remote: str | None) -> SparkSession | None:
 
 
 def _configure(spark: SparkSession) -> None:
-    """Set what every session of ours has, and try whether a transaction could be set."""
+    """Set what every session of ours has.
+
+    Raises:
+        ConfigurationError: times would be read as another zone's.
+    """
     for key, value in _OWN.items():
-        spark.conf.set(key, value)
-    spark.conf.set(_VERSION, "0")
-    spark.conf.unset(_VERSION)
+        try:
+            spark.conf.set(key, value)
+        except SPARK_ERRORS:
+            log.debug("the session keeps its own %s", key)
+    zone = spark.conf.get(_ZONE)
+    if zone not in ("UTC", "Etc/UTC", "Z"):
+        raise ConfigurationError(
+            f"The Spark session has the time zone {zone} and takes no other.", cure=f"Start it with {_ZONE}=UTC."
+        )
 
 
-def _configure_quietly(spark: SparkSession) -> None:
+def _takes_transactions(spark: SparkSession) -> bool:
+    """Serverless sessions take only a few keys; then merges are written as rewrites."""
     try:
-        _configure(spark)
-    except SPARK_ERRORS as error:
-        log.info("the session keeps its own configuration: %s", type(error).__name__)
+        spark.conf.set(_VERSION, "0")
+        spark.conf.unset(_VERSION)
+    except SPARK_ERRORS:
+        return False
+    return True
 
 
 def _check_delta(spark: SparkSession) -> None:

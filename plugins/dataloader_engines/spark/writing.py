@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dataloader_core import failpoints
 from dataloader_core.commit import CommitRecord, Look, TargetColumn
+from dataloader_core.errors import SchemaChangeError
 from dataloader_core.interfaces.engine import Committed
 from dataloader_core.loss import check_merge, check_replace
 from dataloader_core.plan import LossPolicy, Merge, Replace, Step
@@ -63,15 +64,16 @@ class Writer:
     def _replace(self, loss: LossPolicy) -> Committed:
         there = self._rows_there()
         check_replace(loss, read=self.staged.rows, there=there)
-        self._ready(overwrite=True)
-        schema = "overwriteSchema" if self.change.columns != self.look.columns else None
+        schema = self._overwritten_schema()
+        self._ready(schema)
         entry = self._land(lambda: self._by_options(self.rows(), where=_ALL, schema=schema))
         self._keep_clustering(schema)
         return self._committed(entry, deleted=there, total=self.staged.rows, how="overwrite")
 
     def _append(self) -> Committed:
-        self._ready(overwrite=False)
-        entry = self._land(lambda: self._by_options(self.rows(), schema=self._merged_schema()))
+        schema = self._merged_schema()
+        self._ready(schema)
+        entry = self._land(lambda: self._by_options(self.rows(), schema=schema))
         return self._committed(entry, deleted=0, how="append")
 
     def _merge(self, write: Merge, loss: LossPolicy) -> Committed:
@@ -94,7 +96,7 @@ class Writer:
             where = _ALL if window else merging.key_range(self, write)
             rows = merging.merged(self, write, where)
             return self._rewrite(rows, where, "rewrite", deleted=deleted, metrics=metrics)
-        self._ready(overwrite=False)
+        self._ready(self._merged_schema())
         entry = merging.land_merge(self, write)
         return self._committed(entry, deleted=entry.metric("numTargetRowsDeleted"), how="merge", metrics=metrics)
 
@@ -108,8 +110,8 @@ class Writer:
         metrics: Mapping[str, Any] | None = None,
     ) -> Committed:
         """Overwrite rows with what was made of them."""
-        self._ready(overwrite=bool(self.change.widened))
-        schema = "overwriteSchema" if self.change.widened else self._merged_schema()
+        schema = self._overwritten_schema() if self.change.widened else self._merged_schema()
+        self._ready(schema)
         entry = self._land(lambda: self._by_options(rows, where=where, schema=schema))
         self._keep_clustering(schema)
         return self._committed(entry, deleted=deleted, how=how, metrics=metrics)
@@ -153,13 +155,32 @@ class Writer:
         failpoints.hit("engine.after_commit")
         return entry
 
-    def _ready(self, *, overwrite: bool) -> None:
+    def _ready(self, schema: str | None) -> None:
         """Settle metadata, unless somebody else committed. An overwrite takes comments along with its schema."""
         commits.must_be_unchanged(self.session, self.address, self.handle)
         tuning.apply(self.session, self.address, self.settings, self.handle, self.step.write)
-        columns = () if overwrite and self.change.columns != self.look.columns else self.change.columns
-        ntz = tuple(c for c in self.change.columns if c.type.name == "timestamp_ntz")
-        commits.ready(self.session, self.address, self.handle, columns or ntz, self.staged.comment)
+        columns = self.change.columns
+        if schema == "overwriteSchema":
+            columns = tuple(c for c in columns if c.type.name == "timestamp_ntz")
+        commits.ready(self.session, self.address, self.handle, columns, self.staged.comment)
+
+    def _overwritten_schema(self) -> str | None:
+        """How an overwrite takes the schema.
+
+        Raises:
+            SchemaChangeError: the table is partitioned, which it would forget.
+        """
+        if self.change.columns == self.look.columns:
+            return None
+        if not self.handle.partitioned:
+            return "overwriteSchema"
+        if [(c.name, c.type) for c in self.change.columns] == [(c.name, c.type) for c in self.look.columns]:
+            return None
+        raise SchemaChangeError(
+            f"{self.address.location} is partitioned by {', '.join(self.handle.partitioned)}; with the new schema it "
+            "would be so no more.",
+            cure="Set schema_policy to 'freeze', or write the table anew without partitions.",
+        )
 
     def _keep_clustering(self, schema: str | None) -> None:
         """An overwrite of the schema forgets how the table was clustered."""

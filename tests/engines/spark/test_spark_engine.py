@@ -11,13 +11,21 @@ from uuid import uuid4
 
 import pyarrow as pa
 import pytest
+from pyspark.errors import PySparkValueError
 
-from dataloader_core.errors import DestinationRefusedError, LossRefusedError, RivalCommitError
+from dataloader_core.errors import (
+    ConfigurationError,
+    DestinationRefusedError,
+    LossRefusedError,
+    RivalCommitError,
+    SchemaChangeError,
+)
 from dataloader_core.interfaces.engine import Destination, Engine
 from dataloader_core.plan import Append, Comparison, HighestRead, LossPolicy, Merge
 from dataloader_core.testing.conformance import ConformanceTable, rows
 from dataloader_core.types import DATE
 from dataloader_core.values import Value
+from dataloader_engines.spark import session
 from dataloader_engines.spark.destination import SparkDestination
 from dataloader_engines.spark.engine import SparkEngine
 from dataloader_engines.spark.settings import SparkSettings
@@ -233,6 +241,40 @@ def test_tuning_sets_what_nobody_chose_and_leaves_the_rest(new_table: NewTable, 
     table.have({**COLUMNS, "more": "int"})
     table.load(rows("id day name more", (1, None, "a", 1), (2, None, "b", 2)))
     assert json.loads(properties(spark, table)["clusteringColumns"]) == [["id"]]
+
+
+def test_a_partitioned_table_keeps_its_partitions_or_its_schema_change_is_refused(
+    new_table: NewTable, spark: SparkSession
+) -> None:
+    table = new_table()
+    name = destination(table).address.sql
+    spark.sql(
+        f"CREATE TABLE {name} (id INT, day DATE, name STRING) USING delta PARTITIONED BY (day) "
+        f"TBLPROPERTIES ('dataloader.table_uid' = '{table.uid}')"
+    )
+    table.load(THREE)
+    table.load(rows("id day name", (1, "2024-01-11", "moved"), (4, None, "d")), BY_ID)
+    table.check()
+    table.have({**COLUMNS, "more": "int"})
+    with pytest.raises(SchemaChangeError, match="partitioned by day"):
+        table.load(rows("id day name more", (1, None, "a", 1)))
+    [detail] = spark.sql(f"DESCRIBE DETAIL {name}").collect()
+    assert detail.partitionColumns == ["day"]
+
+
+def test_a_session_of_another_time_zone_is_refused() -> None:
+    class Stubborn:
+        def set(self, key: str, value: str) -> None:
+            raise PySparkValueError("it takes nothing")
+
+        def get(self, key: str) -> str:
+            return "Europe/Berlin"
+
+    class Session:
+        conf = Stubborn()
+
+    with pytest.raises(ConfigurationError, match="Europe/Berlin"):
+        session._configure(Session())  # type: ignore[arg-type]  # all of a session that it needs
 
 
 def test_without_tuning_a_table_gets_no_property_but_its_owner(new_table: NewTable, spark: SparkSession) -> None:
