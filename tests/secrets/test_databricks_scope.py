@@ -112,6 +112,15 @@ def test_an_empty_secret_is_none(scope: Secrets) -> None:
     assert "is empty" in str(refused("empty"))
 
 
+@pytest.mark.parametrize("spelled", ["databricks:AZURE-KEYVAULT", "databricks:Azure-keyvault", "Azure-KeyVault"])
+def test_another_spelling_does_not_escape_what_a_deployment_allows(scope: Secrets, spelled: str) -> None:
+    scope.put(OLD_FORM, "payroll", VALUE)
+    allowed = {"secret_scopes": ("databricks:*",), "secret_patterns": {OLD_FORM: ("crm-*",)}}
+    assert resolve(spelled, **allowed) == VALUE
+    with pytest.raises(SecretError, match="may not use the secret 'payroll'"):
+        resolve(spelled, "payroll", **allowed)
+
+
 @pytest.mark.parametrize("name", ["", "a b", "a\nb", "é", "a" * 129])
 def test_names_that_are_none_are_refused_before_anybody_is_asked(
     scope: Secrets, workspace: Workspace, name: str

@@ -16,6 +16,8 @@ def dataloader_secret_backends() -> Iterable[SecretBackendRecord]:
         "Databricks secret scopes (scope: databricks:NAME, or NAME)",
         load=_load,
         extra="databricks",
+        # Databricks itself tells no scopes apart by case.
+        canonical=str.lower,
         bare_scopes=_missing_here,
     )
 

@@ -15,16 +15,17 @@ _REFERENCE = re.compile(r"\{\{secrets/([^/}]+)/([^/}]+)\}\}")
 
 
 class Secrets:
-    """``scopes``: by name, the secrets by key. ``closed``: scopes that nobody may read."""
+    """``scopes``: by name in lower case, the secrets by key. ``closed``: scopes that nobody may read."""
 
     def __init__(self, workspace: Workspace) -> None:
         self.scopes: dict[str, dict[str, str]] = {}
         self.closed: set[str] = set()
 
     def put(self, scope: str, key: str, value: str) -> None:
-        self.scopes.setdefault(scope, {})[key] = value
+        self.scopes.setdefault(scope.lower(), {})[key] = value
 
     def get(self, scope: str, key: str) -> str:
+        scope = scope.lower()
         if scope in self.closed:
             raise ApiError(403, "PERMISSION_DENIED", f"User does not have READ permission on scope {scope}.")
         if scope not in self.scopes:
