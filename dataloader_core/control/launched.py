@@ -12,7 +12,7 @@ from dataloader_core.control.records import LaunchedRun
 _INSERT: Final = """
 INSERT INTO control.launched_runs (run_id, launcher, reference, run_url)
 VALUES (%(run_id)s, %(launcher)s, %(reference)s, %(url)s)
-ON CONFLICT (launcher, reference) DO NOTHING
+ON CONFLICT (launcher, reference) DO UPDATE SET run_url = coalesce(EXCLUDED.run_url, launched_runs.run_url)
 """
 # The claims of this run alone: one that was reaped meanwhile may belong to another run by now.
 _LINK: Final = """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dataloader_core.control.database import ControlDatabase
 from dataloader_core.control.records import Claim, Holder, LaunchedRun, LoadResult
 from tests.control.conftest import Add, row_of
@@ -33,6 +35,14 @@ def test_a_launch_is_open_until_it_has_ended(control: ControlDatabase) -> None:
     assert control.open_launches() == [RUN]
     control.launch_ended(RUN)
     assert control.open_launches() == []
+
+
+def test_a_launch_is_remembered_with_the_page_that_it_is_told_later(control: ControlDatabase) -> None:
+    control.record_launch(replace(RUN, url=None), [])
+    control.record_launch(RUN, [])
+    assert control.open_launches() == [RUN]
+    control.record_launch(replace(RUN, url=None), [])
+    assert control.open_launches() == [RUN]
 
 
 def test_a_late_record_is_remembered_and_links_to_nobody_elses_load(control: ControlDatabase, add: Add) -> None:
