@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from functools import partial
 from logging import Logger
 from typing import Any, Final
 
 from dataloader_core.app import App
 from dataloader_core.control.records import LaunchedRun
-from dataloader_core.errors import DataLoaderError, TransientError
+from dataloader_core.errors import DataLoaderError, PluginError
 from dataloader_core.interfaces.launcher import Launcher
 from dataloader_core.plugins.manager import Registry
 from dataloader_core.settings import Settings, read_settings, variable
@@ -17,6 +21,9 @@ from dataloader_dagster.runs import DagsterRuns
 
 _OF_LOADS: Final = ("engine", "lake", "pool_size", "row_limit")
 """What a load goes by and is no secret: a run elsewhere follows the deployment that asked for it."""
+
+ORPHANS_SECONDS: Final = 20.0
+"""Dagster gives a sensor's tick 60 s in all; one that takes longer has claimed tables for runs that never come."""
 
 
 def launcher(registry: Registry, name: str) -> Launcher:
@@ -38,11 +45,12 @@ def launched_run(message: Mapping[str, Any], run_id: str, launcher_name: str) ->
     return LaunchedRun(run_id, launcher_name, said["reference"], said.get("url")) if said else None
 
 
-def end_orphans(app: App, runs: DagsterRuns, log: Logger) -> None:
+def end_orphans(app: App, runs: DagsterRuns, log: Logger, seconds: float = ORPHANS_SECONDS) -> None:
     """Cancel what was launched by Dagster runs that are over, and forget what has ended.
 
-    Whatever goes wrong is logged and tried again by the next tick: claiming must not wait for it.
+    Whatever goes wrong or takes too long is logged and tried again by the next tick: claiming must not wait for it.
     """
+    ends = time.monotonic() + seconds
     launchers: dict[str, Launcher] = {}
     for run in app.control.open_launches():
         if runs.is_alive(run.run_id) is not False:
@@ -50,11 +58,41 @@ def end_orphans(app: App, runs: DagsterRuns, log: Logger) -> None:
         try:
             if run.launcher not in launchers:
                 launchers[run.launcher] = launcher(app.registry, run.launcher)
-            if launchers[run.launcher].end(run.reference):
+            if _answer(partial(launchers[run.launcher].end, run.reference), ends):
                 app.control.launch_ended(run)
             else:
                 log.warning(f"{run.url or run.reference} went on without its Dagster run; it is cancelled.")
+        except TimeoutError:
+            log.warning(f"{run.url or run.reference} and later ones are looked at by the next tick: no time is left.")
+            return
         except DataLoaderError as error:
             log.warning(f"{run.url or run.reference} may go on without its Dagster run: {error}")
-            if isinstance(error, TransientError):
-                return
+
+
+_asking: Final = threading.Lock()
+"""One question at a time in this process: what hangs must not pile up, tick after tick."""
+
+
+def _answer(ask: Callable[[], bool], ends: float) -> bool:
+    """What a launcher answers, in a thread of its own: clients may wait for minutes, whatever they are told.
+
+    Raises:
+        TimeoutError: not until ``ends``, on the monotonic clock.
+        DataLoaderError: as the launcher says, or it is broken.
+    """
+    answer: Future[bool] = Future()
+
+    def carry() -> None:
+        try:
+            answer.set_result(ask())
+        except DataLoaderError as error:
+            answer.set_exception(error)
+        except BaseException as error:  # noqa: BLE001  # whatever a plugin raises; its text may hold anything
+            answer.set_exception(PluginError(f"The launcher failed with {type(error).__name__}."))
+        finally:
+            _asking.release()
+
+    if not _asking.acquire(timeout=max(ends - time.monotonic(), 0.0)):
+        raise TimeoutError
+    threading.Thread(target=carry, name="orphans", daemon=True).start()
+    return answer.result(max(ends - time.monotonic(), 0.0))

@@ -32,6 +32,7 @@ CALL_SECONDS: Final = 60
 RETRY_SECONDS: Final = 60
 LAST_READ_SECONDS: Final = 30.0
 """What cannot be read then is known to the control database, and whoever cancelled must not wait for it."""
+ORPHAN_CALL_SECONDS: Final = 10
 ORPHAN_RETRY_SECONDS: Final = 5
 """A sensor's tick waits for it, and there is another tick."""
 _PAUSES: Final = (0.5, 10.0)
@@ -82,7 +83,7 @@ class DatabricksLauncher(Launcher):
         run.check_end()
 
     def end(self, reference: str) -> bool:
-        client = new_client(ORPHAN_RETRY_SECONDS)
+        client = new_client(ORPHAN_RETRY_SECONDS, ORPHAN_CALL_SECONDS)
         host, _, run_id = reference.rpartition("/jobs/runs/")
         if host != client.config.host:
             raise ConfigurationError(
@@ -183,11 +184,12 @@ class DatabricksLauncher(Launcher):
                 context.log.warning(f"Databricks run {run.run_id} is {run.state} {seconds} s after it was cancelled.")
 
 
-def new_client(retry_seconds: int) -> WorkspaceClient:
+def new_client(retry_seconds: int, call_seconds: int = CALL_SECONDS) -> WorkspaceClient:
     """The SDK's client by its own settings (``DATABRICKS_HOST`` and so on).
 
     Args:
         retry_seconds: For how long the SDK repeats what is throttled or not answered.
+        call_seconds: How long it waits for one answer.
 
     Raises:
         ConfigurationError: no workspace or no login is set.
@@ -196,7 +198,7 @@ def new_client(retry_seconds: int) -> WorkspaceClient:
     from databricks.sdk import WorkspaceClient
 
     with explained(""):
-        return WorkspaceClient(config=new_config(CALL_SECONDS, retry_seconds))
+        return WorkspaceClient(config=new_config(call_seconds, retry_seconds))
 
 
 def insist(call: Callable[[], T]) -> T:
