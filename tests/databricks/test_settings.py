@@ -52,12 +52,24 @@ def test_a_folder_outside_of_volumes_is_refused(path: str) -> None:
         ("DATALOADER_SECRET_CRM", "hunter2"),
         ("DATABRICKS_TOKEN", "hunter2"),
         ("PGPASSWORD", "hunter2"),
+        ("AWS_SECRET_ACCESS_KEY", "hunter2"),
+        ("AZURE_STORAGE_ACCOUNT_KEY", "hunter2"),
+        ("AZURE_STORAGE_CONNECTION_STRING", "hunter2"),
     ],
 )
 def test_a_secret_is_refused_and_not_repeated(name: str, value: str) -> None:
     with pytest.raises(ConfigurationError, match=f"{name} holds a secret") as refused:
         read(serverless="true", environment=json.dumps({name: value}))
     assert "hunter2" not in str(refused.value)
+
+
+def test_a_secret_among_the_variables_of_a_new_cluster_is_refused() -> None:
+    variables = {"DATALOADER_CONTROL_URL": "postgresql://loader:hunter2@db/control"}
+    with pytest.raises(ConfigurationError, match="DATALOADER_CONTROL_URL holds a secret") as refused:
+        read(new_cluster=json.dumps({"spark_env_vars": variables}))
+    assert "hunter2" not in str(refused.value)
+    references = {"DATALOADER_CONTROL_URL": "{{secrets/dataloader/control-url}}", "DATALOADER_ENGINE": "spark"}
+    read(new_cluster=json.dumps({"spark_env_vars": references}))
 
 
 def test_settings_that_are_no_secret_may_travel() -> None:

@@ -14,7 +14,9 @@ Shape = Literal["cluster", "new_cluster", "serverless", "job"]
 
 SECRET_REFERENCE: Final = "{{secrets/"  # noqa: S105  # how a cluster's own variables refer to a secret: no secret
 _VOLUME: Final = re.compile(r"/Volumes/[^/]+/[^/]+/[^/]+(/[^/]+)*")
-_SECRET_NAME: Final = re.compile(r"(?i)(^DATALOADER_SECRET_(?!SCOPES$|PATTERNS$)|password|passwd|token$|client_secret)")
+_SECRET_NAME: Final = re.compile(
+    r"(?i)(?!DATALOADER_SECRET_(?:SCOPES|PATTERNS)$).*(?:secret|password|passwd|token$|key$|sas$|connection_string$)"
+)
 
 
 class DatabricksSettings(BaseModel):
@@ -74,6 +76,16 @@ class DatabricksSettings(BaseModel):
             raise ValueError("must be a folder of a Volume: /Volumes/CATALOG/SCHEMA/VOLUME, or one below it")
         return path
 
+    @field_validator("databricks_new_cluster")
+    @classmethod
+    def _refers_to_secrets(cls, cluster: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+        """A cluster's variables stand on the page of each run."""
+        variables = (cluster or {}).get("spark_env_vars") or {}
+        for name, value in variables.items() if isinstance(variables, Mapping) else ():
+            if not str(value).startswith(SECRET_REFERENCE):
+                _refuse_secret(name, str(value))
+        return cluster
+
     @field_validator("databricks_environment")
     @classmethod
     def _holds_no_secret(cls, environment: Mapping[str, str], info: ValidationInfo) -> Mapping[str, str]:
@@ -83,11 +95,7 @@ class DatabricksSettings(BaseModel):
                 continue
             if SECRET_REFERENCE in value:
                 raise ValueError(f"{name} refers to a secret; only the variables of a cluster itself can")
-            if _SECRET_NAME.search(name) or mask_url(value) != value:
-                raise ValueError(
-                    f"{name} holds a secret. Let a cluster's spark_env_vars refer to it "
-                    "({{secrets/SCOPE/KEY}}), or use a control URL without a password, such as lakebase://"
-                )
+            _refuse_secret(name, value)
         return environment
 
     @model_validator(mode="after")
@@ -99,3 +107,11 @@ class DatabricksSettings(BaseModel):
             )
             raise ValueError(f"exactly one of {named} must say where runs happen; set: {', '.join(chosen) or 'none'}")
         return self
+
+
+def _refuse_secret(name: str, value: str) -> None:
+    if _SECRET_NAME.match(name) or mask_url(value) != value:
+        raise ValueError(
+            f"{name} holds a secret. Let a cluster's spark_env_vars refer to it "
+            "({{secrets/SCOPE/KEY}}), or use a control URL without a password, such as lakebase://"
+        )
