@@ -18,6 +18,7 @@ from tests.databricks.workspace.clusters import Clusters
 from tests.databricks.workspace.files import Volumes
 from tests.databricks.workspace.jobs import Jobs
 from tests.databricks.workspace.runs import Run, Runs
+from tests.databricks.workspace.secrets import Secrets
 
 VOLUME = "/Volumes/main/dataloader/runs"
 CLUSTER = "0101-000000-cluster"
@@ -53,7 +54,11 @@ class Site:
         self._place(cluster_id=CLUSTER)
 
     def on_new_cluster(self) -> None:
-        spec = {"spark_version": "16.4.x-scala2.12", "num_workers": 1, "spark_env_vars": self.variables}
+        # Whoever may see a run sees its cluster's variables: they refer to secrets.
+        for name, value in self.variables.items():
+            self.workspace.state(Secrets).put("cluster", name, value)
+        variables = {name: f"{{{{secrets/cluster/{name}}}}}" for name in self.variables}
+        spec = {"spark_version": "16.4.x-scala2.12", "num_workers": 1, "spark_env_vars": variables}
         self._place(new_cluster=json.dumps(spec))
 
     def serverless(self) -> None:
