@@ -30,7 +30,7 @@ def named_points() -> tuple[str, ...]:
 
 
 POINTS = named_points()
-LIMIT_SECONDS = 120.0
+LIMIT_SECONDS = 240.0
 """Of one load, the start of a Java process included."""
 
 os.environ["CHAOS_PRELOAD"] = "1"

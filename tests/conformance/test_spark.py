@@ -1,0 +1,75 @@
+"""The Spark engine under the suites, in the one session of the run; its rows are read by delta-rs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import pyarrow as pa
+import pytest
+
+from dataloader_core.interfaces.engine import Destination, Engine
+from dataloader_core.testing.conformance import EngineConformance
+from dataloader_engines.spark.engine import SparkEngine
+from dataloader_engines.spark.settings import SparkSettings
+from tests.conformance.loads import RecoveredLoads, TypedLoads
+from tests.conformance.readers import read_by_delta_rs
+from tests.support.loads import local_engine
+
+pytestmark = [
+    pytest.mark.spark,
+    pytest.mark.usefixtures("spark"),
+    # py4j leaves the sockets of its callbacks to the garbage collector
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+]
+
+
+def spark_engine(lake: Path) -> Engine:
+    return SparkEngine(SparkSettings(lake=str(lake), spark_parts=2))
+
+
+class TestSpark(EngineConformance):
+    engine_class = SparkEngine
+    spared: ClassVar = {"a strategy keeps its promise*": "the types of PostgreSQL show whole loads by every strategy"}
+
+    @classmethod
+    def new_engine(cls, folder: Path) -> Engine:
+        return spark_engine(folder)
+
+    @classmethod
+    def read_table(cls, destination: Destination) -> pa.Table:
+        return read_by_delta_rs(destination)
+
+
+class TestSparkTypes(TypedLoads):
+    engine_class = SparkEngine
+
+    @classmethod
+    def new_engine(cls, folder: Path) -> Engine:
+        return spark_engine(folder)
+
+
+class TestBothInTurn(RecoveredLoads):
+    """Each load finds what the other engine left; Spark alone would show less."""
+
+    engine_class = SparkEngine
+    label = "local and spark in turn"
+    spared: ClassVar = {
+        f"{case} ({strategy})": f"it takes long, and {shown} shows the same"
+        for case, strategy, shown in (
+            ("a crash between the two commits neither loses nor doubles", "full", "rolling"),
+            ("a crash between the two commits neither loses nor doubles", "check", "incremental"),
+            ("a crash between the two commits neither loses nor doubles", "backfill", "published"),
+            ("a stale load changes nothing", "full", "rolling"),
+            ("a stale load changes nothing", "incremental", "rolling"),
+            ("an optimize in between is no obstacle", "full", "append_only"),
+            ("an optimize in between is no obstacle", "rolling", "incremental"),
+            ("a backfill goes on after its last committed chunk: 1", "backfill", "a later chunk"),
+            ("a backfill goes on after its last committed chunk: 1", "published", "a later chunk"),
+        )
+    }
+
+    @classmethod
+    def new_engines(cls, folder: Path) -> Sequence[Engine]:
+        return [local_engine(folder), spark_engine(folder)]
