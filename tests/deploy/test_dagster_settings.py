@@ -140,6 +140,16 @@ def test_the_image_is_made_of_files_and_extras_that_exist() -> None:
     assert set(extras.split(",")) <= set(project["optional-dependencies"])
 
 
+def test_the_image_is_made_of_the_wheels_sources_and_nothing_else_of_a_checkout() -> None:
+    copied = {
+        source
+        for line in re.findall(r"^COPY (?!--from)(.+) \S+$", CONTAINERFILE, re.MULTILINE)
+        for source in line.split()
+    }
+    build = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]
+    assert {s for s in copied if (REPOSITORY / s).is_dir()} == set(build["targets"]["wheel"]["only-include"])
+
+
 def test_the_image_has_its_bytecode() -> None:
     assert "compileall -q -j 0 /opt/dataloader/lib" in CONTAINERFILE
     assert "PYTHONDONTWRITEBYTECODE=1" in CONTAINERFILE
