@@ -8,7 +8,7 @@ from uuid import UUID
 
 from dataloader_core.control.database import ControlDatabase
 from dataloader_core.control.records import LoadProgress
-from dataloader_core.errors import ControlDatabaseError
+from dataloader_core.errors import DataLoaderError
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,9 @@ class Heartbeat:
                 continue
             try:
                 held = self._control.heartbeat(running)
-            except ControlDatabaseError as error:
+            except DataLoaderError as error:
+                # Of whatever kind: a login whose token is refused for a moment is no database error, and a thread that
+                # ended would let every load of this process be reaped.
                 log.warning("no heartbeat this time: %s", error)
                 continue
             with self._lock:

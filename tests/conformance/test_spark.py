@@ -19,6 +19,7 @@ from tests.support.loads import local_engine
 
 pytestmark = [
     pytest.mark.spark,
+    pytest.mark.long,
     pytest.mark.usefixtures("spark"),
     # py4j leaves the sockets of its callbacks to the garbage collector
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),

@@ -6,6 +6,7 @@ commits under another's transaction, each has a session of its own, or a lock wh
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import sys
@@ -59,6 +60,20 @@ def on_databricks() -> bool:
 
 def is_connect(session: SparkSession) -> bool:
     return type(session).__module__.startswith("pyspark.sql.connect")
+
+
+def connect(remote: str) -> SparkSession:
+    """A new Spark Connect session.
+
+    PySpark 4.1 asks the server at the process's end to drop models that nobody made here; where the server is gone
+    first, that question is repeated for ten minutes.
+    """
+    from pyspark.sql.connect.session import SparkSession as Remote
+
+    session = Remote.builder.remote(remote).create()
+    if (question := getattr(session.client, "_cleanup_ml_cache", None)) is not None:
+        atexit.unregister(question)
+    return session  # type: ignore[return-value]  # one interface, two classes
 
 
 def condition(session: SparkSession, sql: str) -> Column:
@@ -149,9 +164,7 @@ class Sessions:
         if on_databricks():
             return SparkSession.builder.getOrCreate()
         if remote:
-            from pyspark.sql.connect.session import SparkSession as Remote
-
-            return Remote.builder.remote(remote).create()  # type: ignore[return-value]  # one interface, two classes
+            return connect(remote)
         if (running := _running()) is not None:
             return running
         versions.check_java()
@@ -181,9 +194,7 @@ def _another(main: SparkSession, remote: str | None) -> SparkSession | None:
         return main.newSession()
     remote = remote or os.environ.get("SPARK_REMOTE")
     if remote:
-        from pyspark.sql.connect.session import SparkSession as Remote
-
-        return Remote.builder.remote(remote).create()  # type: ignore[return-value]  # one interface, two classes
+        return connect(remote)
     clone = getattr(main, "cloneSession", None)
     try:
         return clone() if clone is not None else None

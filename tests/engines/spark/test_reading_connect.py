@@ -16,6 +16,7 @@ from dataloader_core.errors import LoadCancelledError, SourceRefusedError
 from dataloader_engines.spark.reading import dataframe
 from dataloader_engines.spark.reading_errors import reading_errors
 from dataloader_engines.spark.reading_jobs import stoppable
+from dataloader_engines.spark.session import connect as connect_session
 from tests.sources.postgresql.type_cases import create_cases
 from tests.support.spark import connect_url
 
@@ -34,9 +35,7 @@ SLOW = "CREATE VIEW slow AS SELECT g AS id, pg_sleep(0.001)::text AS nap FROM ge
 @pytest.fixture(scope="module")
 def remote(spark: SparkSession) -> Iterator[SparkSession]:
     """A session of Spark Connect, in the JVM of the other tests' session."""
-    from pyspark.sql.connect.session import SparkSession as Remote
-
-    session = Remote.builder.remote(connect_url(spark)).create()
+    session = connect_session(connect_url(spark))
     yield session
     session.client.close()
 
