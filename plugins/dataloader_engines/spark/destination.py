@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, cast
+from dataclasses import replace
+from typing import cast
 from uuid import UUID
 
 from dataloader_core import failpoints
@@ -11,7 +11,7 @@ from dataloader_core.commit import CommitRecord, Look
 from dataloader_core.errors import DestinationRefusedError
 from dataloader_core.interfaces.engine import Committed, Destination, Prepared
 from dataloader_core.interfaces.source import Progress, SourceSnapshot, WayOfReading
-from dataloader_core.plan import HighestRead, Merge, Read, Replace, Step
+from dataloader_core.plan import HighestRead, Merge, Replace, Step
 from dataloader_core.schema import SchemaPolicy, compare_schemas
 from dataloader_core.table import SourceTable
 from dataloader_engines.spark import commits, creation, publish, staging, tuning
@@ -89,7 +89,7 @@ class SparkDestination(Destination):
         change = compare_schemas(
             step.read.columns, look.columns, schema_policy, replace=isinstance(step.write, Replace)
         )
-        read = _with(step.read, change.read)
+        read = replace(step.read, columns=change.read)
         keys = step.write.keys if isinstance(step.write, Merge) else step.unique
         rule = step.watermark if isinstance(step.watermark, HighestRead) else None
         self._area.sweep()
@@ -169,12 +169,6 @@ class SparkDestination(Destination):
 
 def _handle(look: Look) -> Handle:
     return cast(Handle, look.handle)
-
-
-def _with(read: Read, columns: Sequence[Any]) -> Read:
-    from dataclasses import replace
-
-    return replace(read, columns=tuple(columns))
 
 
 def _bounds(facts: Facts) -> dict[str, tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from dataloader_core.commit import app_id
@@ -9,6 +10,9 @@ from dataloader_core.errors import DestinationRefusedError
 from dataloader_engines.spark.errors import SPARK_ERRORS, condition_of
 from dataloader_engines.spark.session import LoadSession
 from dataloader_engines.spark.sql import text
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
 
 _TXN = "struct<appId:string,version:bigint>"
 
@@ -39,17 +43,14 @@ def transaction_version(session: LoadSession, location: str, table_uid: UUID) ->
 
 def _commits(session: LoadSession, folder: str, app: str) -> list[int]:
     files = session.spark.read.schema(f"txn {_TXN}").option("pathGlobFilter", "*.json").json(folder)
-    return _highest(session, files, app)
+    return _highest(files, app)
 
 
 def _checkpoints(session: LoadSession, folder: str, app: str) -> list[int]:
     reader = session.spark.read.schema(f"txn {_TXN}").option("pathGlobFilter", "*.checkpoint*.parquet")
-    return _highest(session, reader.parquet(folder), app)
+    return _highest(reader.parquet(folder), app)
 
 
-def _highest(session: LoadSession, files: object, app: str) -> list[int]:
-    from pyspark.sql import DataFrame
-
-    assert isinstance(files, DataFrame)
+def _highest(files: DataFrame, app: str) -> list[int]:
     [row] = files.where(f"txn.appId = {text(app)}").selectExpr("max(txn.version) AS version").collect()
     return [] if row.version is None else [row.version]
