@@ -19,7 +19,15 @@ if TYPE_CHECKING:
     from databricks.sdk.core import ApiClient, Config
 
 Kind = Literal[
-    "unconfigured", "unauthenticated", "forbidden", "missing", "refused", "throttled", "unavailable", "unreachable"
+    "unconfigured",
+    "unauthenticated",
+    "forbidden",
+    "missing",
+    "refused",
+    "throttled",
+    "unavailable",
+    "unreachable",
+    "silent",
 ]
 CALL_SECONDS: Final = 10
 RETRY_SECONDS: Final = 20
@@ -34,6 +42,7 @@ _PHRASES: Final[Mapping[Kind, str]] = {
     "throttled": "is throttling requests",
     "unavailable": "cannot answer now",
     "unreachable": "cannot be reached",
+    "silent": "was not logged in to in time",
 }
 _CURES: Final[Mapping[Kind, str]] = {
     "unconfigured": "Set DATABRICKS_HOST with DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET (or DATABRICKS_TOKEN), "
@@ -45,6 +54,8 @@ _CURES: Final[Mapping[Kind, str]] = {
     "throttled": "Try again later; fewer processes at once help.",
     "unavailable": "Try again later.",
     "unreachable": "Check DATABRICKS_HOST, the network and its proxies.",
+    "silent": "Check DATABRICKS_HOST, the network and its proxies: whoever issues the tokens takes the request and "
+    "does not answer it.",
 }
 _OAUTH: Final = re.compile(r"(?:invalid|unauthorized|unsupported|access)_[a-z_]+\b")
 _NAMED_ENVIRONMENT: Final = ("DATABRICKS_", "ARM_", "GOOGLE_")
@@ -72,7 +83,7 @@ class WorkspaceError(Exception):
     @property
     def transient(self) -> bool:
         """Whether the same call may succeed later, with nothing changed."""
-        return self.kind in ("throttled", "unavailable", "unreachable")
+        return self.kind in ("throttled", "unavailable", "unreachable", "silent")
 
 
 def is_configured(environ: Mapping[str, str] | None = None) -> bool:
@@ -141,12 +152,23 @@ def new_config(call_seconds: int, retry_seconds: int) -> Config:
     """
     from databricks.sdk.core import Config
 
+    from dataloader_databricks import login
+
     hush()
+    host = os.environ.get("DATABRICKS_HOST", "")
     try:
-        return Config(http_timeout_seconds=call_seconds, retry_timeout_seconds=retry_seconds, product="dataloader")
+        return Config(
+            credentials_strategy=login.BoundedCredentials(login.LOGIN_SECONDS),
+            http_timeout_seconds=call_seconds,
+            retry_timeout_seconds=retry_seconds,
+            product="dataloader",
+            # Threads of the SDK that renew tokens keep a process from ending for as long as they hang.
+            disable_async_token_refresh=True,
+        )
+    except login.LoginTimeoutError as error:
+        raise WorkspaceError("silent", host, str(error)) from None
     except Exception as error:  # noqa: BLE001
         # Their text lists the configuration; which part of it is secret is not for us to guess.
-        host = os.environ.get("DATABRICKS_HOST", "")
         raise WorkspaceError("unreachable" if _has(error, OSError) else "unconfigured", host) from None
 
 
@@ -173,6 +195,10 @@ def explained(error: BaseException, host: str) -> WorkspaceError:
     from databricks.sdk.errors.base import DatabricksError
     from requests import RequestException
 
+    from dataloader_databricks.login import LoginTimeoutError
+
+    if isinstance(error, LoginTimeoutError):
+        return WorkspaceError("silent", host, str(error))
     if isinstance(error, TimeoutError) and error.__cause__ is not None:
         # What was tried again until the time was over.
         error = error.__cause__

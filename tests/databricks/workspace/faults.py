@@ -27,7 +27,9 @@ class Fault:
     times: int
     retry_after: int | None
     after: bool
+    is_silent: bool = False
     hits: int = 0
+    cleared: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass
@@ -58,8 +60,17 @@ class Faults:
             self._faults.append(made)
         return made
 
+    def silence(self, method: str, path: str, *, times: int = 1_000_000) -> Fault:
+        """Take the next ``times`` such requests and do not answer them until :meth:`clear`."""
+        made = Fault(method, re.compile(path), 503, "silent", times, None, after=False, is_silent=True)
+        with self._lock:
+            self._faults.append(made)
+        return made
+
     def clear(self) -> None:
         with self._lock:
+            for fault in self._faults:
+                fault.cleared.set()
             self._faults.clear()
 
     def check(self, method: str, path: str, *, after: bool) -> None:
@@ -68,6 +79,8 @@ class Faults:
             if hit is None:
                 return
             hit.hits += 1
+        if hit.is_silent:
+            hit.cleared.wait()
         headers = {} if hit.retry_after is None else {"Retry-After": str(hit.retry_after)}
         raise ApiError(hit.status, _CODES.get(hit.status, "INTERNAL_ERROR"), hit.message, headers)
 

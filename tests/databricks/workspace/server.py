@@ -72,6 +72,7 @@ class Workspace:
         self._thread.join()
 
     def close(self) -> None:
+        self.faults.clear()
         for closer in self._closers:
             closer()
         if self._thread.is_alive():

@@ -1,0 +1,82 @@
+"""Logins end: with a token, with a refusal, or with a sentence, and never in waiting."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from dataloader_databricks import login
+from dataloader_databricks import workspace as client
+from dataloader_databricks.workspace import WorkspaceError
+from tests.databricks.workspace import Workspace
+
+ME = "/api/2.0/preview/scim/v2/Me"
+
+
+@pytest.fixture
+def robot(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A workspace that the process logs in to as a service principal."""
+    monkeypatch.delenv("DATABRICKS_TOKEN")
+    monkeypatch.setenv("DATABRICKS_CLIENT_ID", "robot")
+    monkeypatch.setenv("DATABRICKS_CLIENT_SECRET", workspace.identity.new_client("robot"))
+    monkeypatch.setattr(login, "LOGIN_SECONDS", 1.0)
+    return workspace
+
+
+def ask() -> object:
+    return client.call("GET", ME)["userName"]
+
+
+def refused_within(seconds: float) -> WorkspaceError:
+    begun = time.monotonic()
+    with pytest.raises(WorkspaceError) as caught:
+        ask()
+    assert time.monotonic() - begun < seconds
+    return caught.value
+
+
+@pytest.mark.parametrize("path", ["oidc/.well-known", "oidc/v1/token"])
+def test_a_login_that_is_not_answered_is_given_up(robot: Workspace, path: str) -> None:
+    robot.faults.silence("GET" if "well-known" in path else "POST", path)
+    error = refused_within(5)
+    assert error.transient
+    assert "was not logged in to in time: no answer within 1 s." in error.problem
+    assert "does not answer it" in error.cure
+
+
+@pytest.mark.parametrize("path", ["oidc/.well-known", "oidc/v1/token"])
+def test_the_next_call_after_a_silent_login_is_answered(robot: Workspace, path: str) -> None:
+    robot.faults.silence("GET" if "well-known" in path else "POST", path, times=1)
+    refused_within(5)
+    robot.faults.clear()
+    time.sleep(0.5)
+    assert ask() == "robot"
+
+
+def test_a_login_whose_connection_is_dead_does_not_stop_later_ones(
+    robot: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The SDK holds its lock for as long as the request hangs, which here is for ever."""
+    monkeypatch.setattr(login, "LOST_SECONDS", 1.5)
+    robot.faults.silence("POST", "oidc/v1/token", times=1)
+    refused_within(5)
+    time.sleep(1)
+    assert ask() == "robot"
+
+
+def test_threads_that_wait_for_one_login_ask_once(robot: Workspace) -> None:
+    fault = robot.faults.silence("POST", "oidc/v1/token")
+    refused_within(5)
+    refused_within(5)
+    assert fault.hits == 1
+
+
+def test_discovery_that_fails_for_minutes_is_given_up(robot: Workspace) -> None:
+    robot.faults.add("GET", "oidc/.well-known", 503)
+    assert refused_within(5).transient
+
+
+def test_a_login_that_is_refused_is_no_silence(robot: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABRICKS_CLIENT_SECRET", "wrong")
+    assert refused_within(5).kind == "unauthenticated"
