@@ -3,6 +3,7 @@
 CREATE TABLE IF NOT EXISTS control.launched_runs (
     launched_run_id bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     run_id          text        NOT NULL,
+    instance        text,
     launcher        text        NOT NULL,
     reference       text        NOT NULL,
     run_url         text,
@@ -16,6 +17,8 @@ COMMENT ON TABLE control.launched_runs IS
     'Runs that launchers started elsewhere, on Databricks for instance. One that is not known to have ended while its Dagster run has is an orphan, and is cancelled.';
 COMMENT ON COLUMN control.launched_runs.launched_run_id IS 'Order of the launches.';
 COMMENT ON COLUMN control.launched_runs.run_id IS 'The Dagster run that launched it.';
+COMMENT ON COLUMN control.launched_runs.instance IS
+    'The Dagster instance of that run, by the id of its run storage: no other one knows whether the run is over, and none ends what it launched.';
 COMMENT ON COLUMN control.launched_runs.launcher IS 'Name of the launcher.';
 COMMENT ON COLUMN control.launched_runs.reference IS 'The launcher''s own name for the run; it can be cancelled by it.';
 COMMENT ON COLUMN control.launched_runs.run_url IS 'Where people look at it.';

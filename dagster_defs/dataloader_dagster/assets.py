@@ -18,6 +18,7 @@ from dataloader_core.settings import read_settings
 from dataloader_dagster.launching import launched_run, launcher, settings_of_loads
 from dataloader_dagster.messages import from_message
 from dataloader_dagster.requests import TABLE_LOAD
+from dataloader_dagster.runs import DagsterRuns
 from dataloader_dagster.settings import DagsterSettings
 from dataloader_dagster.translator import TableAssetTranslator
 
@@ -99,10 +100,11 @@ class TableRun:
         )
         made = launcher(self._app.registry, self._app.settings.launcher)
         launched: LaunchedRun | None = None
+        instance = DagsterRuns(self._context.instance).instance
         # Closed here and not by the garbage collector: whatever interrupts this loop stops the process first.
         with closing(made.launch(self._context, order)) as messages:
             for message in messages:
-                if found := launched_run(message, self._context.run.run_id, made.name):
+                if found := launched_run(message, self._context.run.run_id, made.name, instance):
                     launched = found
                     self._app.control.record_launch(launched, self._loads)
                 elif outcome := from_message(message):

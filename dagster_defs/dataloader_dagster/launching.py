@@ -39,10 +39,12 @@ def settings_of_loads(settings: Settings) -> Mapping[str, str]:
     return {variable(field): str(value) for field, value in chosen if value is not None}
 
 
-def launched_run(message: Mapping[str, Any], run_id: str, launcher_name: str) -> LaunchedRun | None:
+def launched_run(
+    message: Mapping[str, Any], run_id: str, launcher_name: str, instance: str | None
+) -> LaunchedRun | None:
     """None where the message is about something else."""
     said = message.get("launched")
-    return LaunchedRun(run_id, launcher_name, said["reference"], said.get("url")) if said else None
+    return LaunchedRun(run_id, launcher_name, said["reference"], said.get("url"), instance) if said else None
 
 
 def end_orphans(app: App, runs: DagsterRuns, log: Logger, seconds: float = ORPHANS_SECONDS) -> None:
@@ -53,7 +55,7 @@ def end_orphans(app: App, runs: DagsterRuns, log: Logger, seconds: float = ORPHA
     ends = time.monotonic() + seconds
     launchers: dict[str, Launcher] = {}
     for run in app.control.open_launches():
-        if runs.is_alive(run.run_id) is not False:
+        if not runs.is_over(run):
             continue
         try:
             if run.launcher not in launchers:

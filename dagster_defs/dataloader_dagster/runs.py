@@ -10,6 +10,7 @@ from uuid import UUID
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 
 from dataloader_core.control.database import ControlDatabase
+from dataloader_core.control.records import LaunchedRun
 from dataloader_dagster.requests import TABLE_LOAD_JOB, loads_of
 from dataloader_dagster.settings import DagsterSettings
 
@@ -23,6 +24,28 @@ class DagsterRuns:
 
     def __init__(self, instance: DagsterInstance) -> None:
         self._instance = instance
+
+    @property
+    def instance(self) -> str | None:
+        """Names this instance among those that share a control database: its run storage's own id.
+
+        None: it cannot be known now, or at all where Dagster does not keep runs in an SQL database.
+        """
+        ask = getattr(self._instance.run_storage, "get_run_storage_id", None)
+        try:
+            return str(ask()) if ask is not None else None
+        except Exception:  # noqa: BLE001  # as below
+            return None
+
+    def is_over(self, run: LaunchedRun) -> bool:
+        """Whether the run that launched this is known to be over. Runs of another instance are for that to judge."""
+        if run.instance is not None:
+            return run.instance == self.instance and self.is_alive(run.run_id) is False
+        try:
+            record = self._instance.get_run_record_by_id(run.run_id)
+        except Exception:  # noqa: BLE001  # as below
+            return False
+        return record is not None and record.dagster_run.is_finished
 
     def is_alive(self, run_id: str) -> bool | None:
         """True: it runs or waits. False: it has ended, or there is no such run. None: Dagster cannot say.

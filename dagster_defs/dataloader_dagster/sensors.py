@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from dagster import DefaultSensorStatus, RunRequest, SensorEvaluationContext, SkipReason, sensor
 
@@ -36,11 +37,11 @@ def tick(app: App, context: SensorEvaluationContext) -> Iterator[RunRequest | Sk
     """Reap, claim, request. Dying in here loses nothing: what was claimed and got no run is reaped by a later tick."""
     runs = DagsterRuns(context.instance)
     attach_waiting_runs(app.control, runs, read_settings(DagsterSettings))
-    for control_key in app.control.reap_lost_loads(runs.is_alive):
+    for control_key in app.control.reap_lost_loads(runs.is_alive, runs.instance):
         context.log.warning(f"{control_key}: nobody runs its load any more; it is Failed.")
     end_orphans(app, runs, context.log)
     # The run does not exist yet; it is attached while it waits, or when it starts.
-    claimed = claim_due(app, this_process("dagster"))
+    claimed = claim_due(app, replace(this_process("dagster"), instance=runs.instance))
     hit("dagster.after_claim")
     for failure in claimed.failures:
         context.log.warning(f"{failure.control_key}: not claimed, Failed: {failure.reason}")

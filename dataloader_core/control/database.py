@@ -267,14 +267,15 @@ class ControlDatabase:
         """Take over another row's destination, with the identity in it, or only an unowned one."""
         people.adopt(self._pool, control_key, from_uid)
 
-    def reap_lost_loads(self, run_is_alive: Callable[[str], bool | None]) -> Sequence[str]:
+    def reap_lost_loads(self, run_is_alive: Callable[[str], bool | None], instance: str | None = None) -> Sequence[str]:
         """Fail the loads that nobody runs any more; their control keys.
 
         ``run_is_alive`` answers for an orchestrator's run id: True (also while it waits in a queue), False (ended or
         unknown to it), None (cannot be asked here). A claim whose run has not called :meth:`attach_run` yet is
-        asked for by its load id, as text: the run that carries it may still wait in a queue.
+        asked for by its load id, as text: the run that carries it may still wait in a queue. It is not asked for
+        claims of another ``instance`` of the orchestrator than this one.
         """
-        return reaping.reap_lost_loads(self._pool, run_is_alive)
+        return reaping.reap_lost_loads(self._pool, run_is_alive, instance)
 
     def fail_unreported(self, run_id: str, message: str) -> Sequence[str]:
         """A run has ended: whatever it carried and did not report is Failed; their control keys."""

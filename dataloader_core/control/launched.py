@@ -10,8 +10,8 @@ from dataloader_core.control.pool import Pool
 from dataloader_core.control.records import LaunchedRun
 
 _INSERT: Final = """
-INSERT INTO control.launched_runs (run_id, launcher, reference, run_url)
-VALUES (%(run_id)s, %(launcher)s, %(reference)s, %(url)s)
+INSERT INTO control.launched_runs (run_id, instance, launcher, reference, run_url)
+VALUES (%(run_id)s, %(instance)s, %(launcher)s, %(reference)s, %(url)s)
 ON CONFLICT (launcher, reference) DO UPDATE SET run_url = coalesce(EXCLUDED.run_url, launched_runs.run_url)
 """
 # The claims of this run alone: one that was reaped meanwhile may belong to another run by now.
@@ -20,7 +20,7 @@ UPDATE control.table_control SET last_databricks_run = %(url)s
 WHERE load_id = ANY(%(load_ids)s) AND run_id = %(run_id)s AND last_status IN ('Queued', 'In Progress')
 """
 _OPEN: Final = """
-SELECT run_id, launcher, reference, run_url FROM control.launched_runs
+SELECT run_id, launcher, reference, run_url, instance FROM control.launched_runs
 WHERE ended_at IS NULL AND launched_at > now() - interval '60 days' ORDER BY launched_run_id LIMIT 1000
 """
 _ENDED: Final = """
@@ -31,7 +31,13 @@ WHERE launcher = %s AND reference = %s AND ended_at IS NULL
 
 def record(pool: Pool, run: LaunchedRun, load_ids: Sequence[UUID]) -> None:
     """See :meth:`dataloader_core.control.database.ControlDatabase.record_launch`."""
-    values = {"run_id": run.run_id, "launcher": run.launcher, "reference": run.reference, "url": run.url}
+    values = {
+        "run_id": run.run_id,
+        "instance": run.instance,
+        "launcher": run.launcher,
+        "reference": run.reference,
+        "url": run.url,
+    }
     with pool.transaction() as connection:
         connection.execute(_INSERT, values)
         connection.execute(_LINK, values | {"load_ids": list(load_ids)})
@@ -41,7 +47,9 @@ def still_open(pool: Pool) -> Sequence[LaunchedRun]:
     """See :meth:`dataloader_core.control.database.ControlDatabase.open_launches`."""
     with pool.transaction() as connection:
         rows = connection.execute(_OPEN).fetchall()
-    return [LaunchedRun(row["run_id"], row["launcher"], row["reference"], row["run_url"]) for row in rows]
+    return [
+        LaunchedRun(row["run_id"], row["launcher"], row["reference"], row["run_url"], row["instance"]) for row in rows
+    ]
 
 
 def ended(pool: Pool, run: LaunchedRun) -> None:

@@ -46,13 +46,13 @@ WHERE last_status IN ('Queued', 'In Progress') AND run_id = %s
 """
 
 
-def reap_lost_loads(pool: Pool, run_is_alive: RunIsAlive) -> Sequence[str]:
+def reap_lost_loads(pool: Pool, run_is_alive: RunIsAlive, instance: str | None) -> Sequence[str]:
     """See :meth:`dataloader_core.control.database.ControlDatabase.reap_lost_loads`."""
     with pool.transaction() as connection:
         rows = connection.execute(_CLAIMED).fetchall()
     # Orchestrators are asked outside of any transaction: they may take their time.
     living = {_process(row) for row in rows if not row["silent"] and row["last_status"] == "In Progress"}
-    lost = [(row, why) for row in rows if (why := _why_lost(row, living, run_is_alive))]
+    lost = [(row, why) for row in rows if (why := _why_lost(row, living, run_is_alive, instance))]
     hit("control.before_reap")
     return _fail_each(pool, lost)
 
@@ -64,7 +64,9 @@ def fail_unreported(pool: Pool, run_id: str, message: str) -> Sequence[str]:
     return _fail_each(pool, [(row, message) for row in rows])
 
 
-def _why_lost(row: Mapping[str, Any], living: Collection[tuple[str, int]], run_is_alive: RunIsAlive) -> str | None:
+def _why_lost(
+    row: Mapping[str, Any], living: Collection[tuple[str, int]], run_is_alive: RunIsAlive, instance: str | None
+) -> str | None:
     holder = read_holder(row["claim_holder"])
     if holder is None:
         return "The claim has no holder." if row["queued_long"] else None
@@ -79,7 +81,9 @@ def _why_lost(row: Mapping[str, Any], living: Collection[tuple[str, int]], run_i
         # Its process had begun to care for it and is gone, whatever the orchestrator still believes of the run.
         if row["was_alive"] and row["silent"]:
             return f"The load was lost: the process of its Dagster run gave no heartbeat for {LOST_AFTER}."
-        return _run_lost(row, holder, run_is_alive)
+        # What another instance claimed is in its queue, of which this one knows nothing.
+        ours = holder.instance in (None, instance)
+        return _run_lost(row, holder, run_is_alive) if ours else None
     if row["silent"] and (holder.host, holder.pid) not in living:
         return f"The load was lost: {holder.describe()} did not start it within {LOST_AFTER} and gives no heartbeat."
     return None

@@ -19,7 +19,8 @@ class Holder:
     """Who holds a claim: enough to find out whether it still lives, and to tell a person.
 
     ``kind`` is ``dagster`` (``run_id`` names the run), ``worker`` or ``hand`` (``host``, ``pid`` and
-    ``process_started`` name a process; a pid alone may be somebody else's by now).
+    ``process_started`` name a process; a pid alone may be somebody else's by now). ``instance`` is the orchestrator's
+    instance: another one cannot know whether a run of it is over.
     """
 
     kind: Literal["dagster", "worker", "hand"]
@@ -28,6 +29,7 @@ class Holder:
     process_started: float | None = None
     run_id: str | None = None
     user: str | None = None
+    instance: str | None = None
 
     def describe(self) -> str:
         if self.kind == "dagster":
@@ -147,12 +149,16 @@ class LoadProgress:
 
 @dataclass(frozen=True)
 class LaunchedRun:
-    """What a launcher started elsewhere for an orchestrator's run; the launcher finds it again by its ``reference``."""
+    """What a launcher started elsewhere for an orchestrator's run; the launcher finds it again by its ``reference``.
+
+    ``instance``: the orchestrator's, which alone may judge whether the run is over; None where it could not be known.
+    """
 
     run_id: str
     launcher: str
     reference: str
     url: str | None = None
+    instance: str | None = None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from tests.control.conftest import Add, row_of
 
 DAGSTER = Holder("dagster", "another-host", 7)
 RUN = LaunchedRun(
-    "dagster-1", "databricks", "https://workspace.example/run/7", "https://workspace.example/#job/1/run/7"
+    "dagster-1", "databricks", "https://workspace.example/run/7", "https://workspace.example/#job/1/run/7", "instance-1"
 )
 
 

@@ -63,6 +63,15 @@ def test_a_queued_table_is_lost_five_minutes_after_its_run_ended(
     assert asked == ["run-1"]
 
 
+def test_what_another_instance_of_dagster_queued_is_left_to_it(control: ControlDatabase, add: Add, sql: Sql) -> None:
+    key = add()
+    claim = _claim(control, key, replace(DAGSTER, instance="one"))
+    control.attach_run([claim.load_id], run_id="run-1")
+    _later(sql, 6)
+    assert control.reap_lost_loads(lambda run: False, "two") == []
+    assert control.reap_lost_loads(lambda run: False, "one") == [key]
+
+
 def test_a_sensor_killed_between_claim_and_run_loses_its_tables_to_the_reaper(
     control: ControlDatabase, add: Add, sql: Sql
 ) -> None:

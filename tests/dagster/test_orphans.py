@@ -29,7 +29,7 @@ def forgotten(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Sequence[str]]:
     def look(end: End, *references: str, seconds: float = 5.0) -> Sequence[str]:
         app, runs = Mock(), Mock(spec=DagsterRuns)
         app.control.open_launches.return_value = [LaunchedRun("run", "there", one, None) for one in references]
-        runs.is_alive.return_value = False
+        runs.is_over.return_value = True
         monkeypatch.setattr(launching, "launcher", lambda registry, name: Mock(end=end))
         end_orphans(cast(App, app), cast(DagsterRuns, runs), log, seconds)
         return [call.args[0].reference for call in app.control.launch_ended.call_args_list]
