@@ -9,12 +9,13 @@ CREATE TABLE IF NOT EXISTS control.launched_runs (
     run_url         text,
     launched_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
     ended_at        timestamptz,
+    problem         text,
     UNIQUE (launcher, reference)
 );
 CREATE INDEX IF NOT EXISTS launched_runs_open ON control.launched_runs (launched_run_id) WHERE ended_at IS NULL;
 
 COMMENT ON TABLE control.launched_runs IS
-    'Runs that launchers started elsewhere, on Databricks for instance. One that is not known to have ended while its Dagster run has is an orphan, and is cancelled.';
+    'Runs that launchers started elsewhere, on Databricks for instance. One that is not known to have ended while its Dagster run has is an orphan, and is cancelled. Rows are removed 30 days after the end.';
 COMMENT ON COLUMN control.launched_runs.launched_run_id IS 'Order of the launches.';
 COMMENT ON COLUMN control.launched_runs.run_id IS 'The Dagster run that launched it.';
 COMMENT ON COLUMN control.launched_runs.instance IS
@@ -24,5 +25,6 @@ COMMENT ON COLUMN control.launched_runs.reference IS 'The launcher''s own name f
 COMMENT ON COLUMN control.launched_runs.run_url IS 'Where people look at it.';
 COMMENT ON COLUMN control.launched_runs.launched_at IS 'When the control database heard of it.';
 COMMENT ON COLUMN control.launched_runs.ended_at IS 'When it was found to have ended.';
+COMMENT ON COLUMN control.launched_runs.problem IS 'Why it could not be ended when that was tried last.';
 
 INSERT INTO control.schema_version (number, name) VALUES (7, '007_launched_runs') ON CONFLICT DO NOTHING;

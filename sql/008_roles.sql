@@ -51,7 +51,7 @@ BEGIN
         GRANT INSERT, UPDATE ON control.historical_metadata, control.known_strategies TO dataloader_loader;
         GRANT INSERT, UPDATE, DELETE ON control.ticks TO dataloader_loader;
         GRANT INSERT, DELETE ON control.source_notes TO dataloader_loader;
-        GRANT INSERT, UPDATE ON control.launched_runs TO dataloader_loader;
+        GRANT INSERT, UPDATE, DELETE ON control.launched_runs TO dataloader_loader;
         GRANT EXECUTE ON FUNCTION control.reset_table(text), control.cancel_load(text, text) TO dataloader_loader;
     END IF;
 END $$;

@@ -50,8 +50,10 @@ def launched_run(
 def end_orphans(app: App, runs: DagsterRuns, log: Logger, seconds: float = ORPHANS_SECONDS) -> None:
     """Cancel what was launched by Dagster runs that are over, and forget what has ended.
 
-    Whatever goes wrong or takes too long is logged and tried again by the next tick: claiming must not wait for it.
+    Whatever goes wrong or takes too long is tried again by the next tick: claiming must not wait for it. What is the
+    same as at the last try is not logged again.
     """
+    app.control.forget_old_launches()
     ends = time.monotonic() + seconds
     launchers: dict[str, Launcher] = {}
     for run in app.control.open_launches():
@@ -63,12 +65,17 @@ def end_orphans(app: App, runs: DagsterRuns, log: Logger, seconds: float = ORPHA
             if _answer(partial(launchers[run.launcher].end, run.reference), ends):
                 app.control.launch_ended(run)
             else:
-                log.warning(f"{run.url or run.reference} went on without its Dagster run; it is cancelled.")
+                _warn_once(app, run, "went on without its Dagster run; it is cancelled.", log)
         except TimeoutError:
             log.warning(f"{run.url or run.reference} and later ones are looked at by the next tick: no time is left.")
             return
         except DataLoaderError as error:
-            log.warning(f"{run.url or run.reference} may go on without its Dagster run: {error}")
+            _warn_once(app, run, f"may go on without its Dagster run: {error}", log)
+
+
+def _warn_once(app: App, run: LaunchedRun, problem: str, log: Logger) -> None:
+    if app.control.launch_problem(run, problem):
+        log.warning(f"{run.url or run.reference} {problem}")
 
 
 _asking: Final = threading.Lock()

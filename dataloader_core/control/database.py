@@ -186,6 +186,14 @@ class ControlDatabase:
     def launch_ended(self, run: LaunchedRun) -> None:
         launched.ended(self._pool, run)
 
+    def launch_problem(self, run: LaunchedRun, problem: str) -> bool:
+        """Remember why a launched run could not be ended; whether that is news."""
+        return launched.problem(self._pool, run, problem)
+
+    def forget_old_launches(self) -> int:
+        """Remove runs that ended 30 days ago, or have been asked for in vain for 60; how many."""
+        return launched.forget_old(self._pool)
+
     # one load, guarded
 
     def start(self, claim: Claim, holder: Holder, *, row_limit: int | None = None) -> Claim:

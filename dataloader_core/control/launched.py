@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
+from dataloader_core.control.claims import clean
 from dataloader_core.control.pool import Pool
 from dataloader_core.control.records import LaunchedRun
+
+PROBLEM_LENGTH: Final = 2000
 
 _INSERT: Final = """
 INSERT INTO control.launched_runs (run_id, instance, launcher, reference, run_url)
@@ -26,6 +29,15 @@ WHERE ended_at IS NULL AND launched_at > now() - interval '60 days' ORDER BY lau
 _ENDED: Final = """
 UPDATE control.launched_runs SET ended_at = clock_timestamp()
 WHERE launcher = %s AND reference = %s AND ended_at IS NULL
+"""
+_PROBLEM: Final = """
+UPDATE control.launched_runs SET problem = %(problem)s
+WHERE launcher = %(launcher)s AND reference = %(reference)s AND problem IS DISTINCT FROM %(problem)s
+"""
+# What has not ended is asked for no longer than it may be seen in a workspace: 60 days.
+_FORGET: Final = """
+DELETE FROM control.launched_runs
+WHERE ended_at < now() - interval '30 days' OR (ended_at IS NULL AND launched_at < now() - interval '60 days')
 """
 
 
@@ -56,3 +68,16 @@ def ended(pool: Pool, run: LaunchedRun) -> None:
     """See :meth:`dataloader_core.control.database.ControlDatabase.launch_ended`."""
     with pool.transaction() as connection:
         connection.execute(_ENDED, (run.launcher, run.reference))
+
+
+def problem(pool: Pool, run: LaunchedRun, said: str) -> bool:
+    """See :meth:`dataloader_core.control.database.ControlDatabase.launch_problem`."""
+    values = {"launcher": run.launcher, "reference": run.reference, "problem": clean(said, PROBLEM_LENGTH)}
+    with pool.transaction() as connection:
+        return connection.execute(_PROBLEM, values).rowcount > 0
+
+
+def forget_old(pool: Pool) -> int:
+    """See :meth:`dataloader_core.control.database.ControlDatabase.forget_old_launches`."""
+    with pool.transaction() as connection:
+        return connection.execute(_FORGET).rowcount

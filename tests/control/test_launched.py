@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from dataloader_core.control.database import ControlDatabase
 from dataloader_core.control.records import Claim, Holder, LaunchedRun, LoadResult
-from tests.control.conftest import Add, row_of
+from tests.control.conftest import Add, Sql, row_of
 
 DAGSTER = Holder("dagster", "another-host", 7)
 RUN = LaunchedRun(
@@ -43,6 +45,38 @@ def test_a_launch_is_remembered_with_the_page_that_it_is_told_later(control: Con
     assert control.open_launches() == [RUN]
     control.record_launch(replace(RUN, url=None), [])
     assert control.open_launches() == [RUN]
+
+
+def test_a_problem_is_news_once(control: ControlDatabase) -> None:
+    control.record_launch(RUN, [])
+    said = [control.launch_problem(RUN, problem) for problem in ("away", "away", "forbidden", "away")]
+    assert said == [True, False, True, True]
+    assert control.open_launches() == [RUN], "it is tried again"
+
+
+@pytest.mark.parametrize(
+    ("launched", "ended", "is_kept"),
+    [(90, 31, False), (90, 29, True), (59, None, True), (61, None, False), (0, 0, True)],
+)
+def test_old_launches_are_forgotten(
+    control: ControlDatabase, sql: Sql, launched: int, ended: int | None, is_kept: bool
+) -> None:
+    """A month after their end; those that never ended when no workspace knows them any more."""
+    control.record_launch(RUN, [])
+    sql(
+        "UPDATE control.launched_runs SET launched_at = now() - make_interval(days => %s), "
+        "ended_at = now() - make_interval(days => %s)",
+        launched,
+        ended,
+    )
+    assert control.forget_old_launches() == (0 if is_kept else 1)
+    assert len(sql("SELECT 1 FROM control.launched_runs")) == is_kept
+
+
+def test_who_loads_may_forget_old_launches(control: ControlDatabase, sql: Sql) -> None:
+    sql("SET ROLE dataloader_loader")
+    sql("DELETE FROM control.launched_runs WHERE ended_at < now()")
+    sql("RESET ROLE")
 
 
 def test_a_late_record_is_remembered_and_links_to_nobody_elses_load(control: ControlDatabase, add: Add) -> None:

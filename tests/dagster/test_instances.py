@@ -14,6 +14,7 @@ from dagster import DagsterInstance, RunRequest
 
 from dataloader_core.app import App
 from dataloader_core.control.records import LaunchedRun
+from dataloader_core.errors import ConfigurationError
 from dataloader_dagster import launching
 from dataloader_dagster.launching import end_orphans
 from dataloader_dagster.runs import DagsterRuns
@@ -91,6 +92,36 @@ def test_what_waits_in_the_queue_of_one_instance_is_not_failed_by_another(
     deployment.age_claims(timedelta(minutes=10))
     theirs = DagsterRuns(neighbour)
     assert deployment.control.reap_lost_loads(theirs.is_alive, theirs.instance) == []
+
+
+def test_a_run_that_cannot_be_ended_is_told_once_and_tried_again(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A run of another workspace, say: every tick would warn of it for as long as it is remembered."""
+    tries: list[str] = []
+
+    def end(reference: str) -> bool:
+        tries.append(reference)
+        raise ConfigurationError("It is a run of another workspace.")
+
+    monkeypatch.setattr(launching, "launcher", lambda registry, name: Mock(end=end))
+    runs = DagsterRuns(deployment.instance)
+    deployment.control.record_launch(LaunchedRun("deleted", "there", "ref", None, runs.instance), [])
+    for _ in range(3):
+        end_orphans(deployment.app, runs, log)
+    assert len(tries) == 3
+    assert caplog.text.count("another workspace") == 1
+    [[problem]] = deployment.sql("SELECT problem FROM control.launched_runs", control=True)
+    assert "another workspace" in problem
+
+
+def test_a_tick_forgets_old_launches(deployment: Deployment) -> None:
+    run = LaunchedRun("run", "there", "ref")
+    deployment.control.record_launch(run, [])
+    deployment.control.launch_ended(run)
+    deployment.sql("UPDATE control.launched_runs SET ended_at = ended_at - interval '31 days'", control=True)
+    deployment.tick()
+    assert deployment.sql("SELECT * FROM control.launched_runs", control=True) == []
 
 
 def test_an_instance_has_one_name_in_all_its_processes(deployment: Deployment, neighbour: DagsterInstance) -> None:
