@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
+from databricks.sdk.service import compute
 
 from dataloader_core.errors import ConfigurationError
 from dataloader_core.settings import read_settings
+from dataloader_launchers.databricks.libraries import dependency
+from dataloader_launchers.databricks.libraries import library as library_of
 from dataloader_launchers.databricks.settings import DatabricksSettings
 
 VOLUME = {"DATALOADER_DATABRICKS_VOLUME": "/Volumes/main/dataloader/runs"}
@@ -82,3 +86,49 @@ def test_references_to_secrets_are_for_clusters_that_are_made_for_the_run() -> N
     read(new_cluster='{"spark_version": "16.4.x-scala2.12"}', environment=given)
     with pytest.raises(ConfigurationError, match="only the variables of a cluster itself"):
         read(cluster_id="c1", environment=given)
+
+
+LIBRARIES = {
+    "/Volumes/main/dataloader/wheels/dataloader_core-0.1.0-py3-none-any.whl": "whl",
+    "s3://bucket/a.whl": "whl",
+    "/Workspace/Shared/ojdbc11.jar": "jar",
+    "abfss://libs@account.dfs.core.windows.net/postgresql-42.7.4.jar": "jar",
+    "/Volumes/main/dataloader/wheels/requirements.txt": "requirements",
+    "org.postgresql:postgresql:42.7.4": "maven",
+    "io.delta:delta-spark_2.13:4.0.0": "maven",
+    "dagster-pipes": "pypi",
+    "dagster-pipes>=1.13": "pypi",
+    "psycopg[binary,pool] ~= 3.2": "pypi",
+}
+
+
+@pytest.mark.parametrize(("text", "kind"), LIBRARIES.items())
+def test_each_library_is_told_as_what_it_is(text: str, kind: str) -> None:
+    [library] = [compute.Library.from_dict(library_of(text))]
+    told = library.as_dict()
+    assert list(told) == [kind]
+    assert text in (told[kind], *(told[kind].values() if isinstance(told[kind], dict) else ()))
+    assert read(cluster_id="c1", libraries=json.dumps([text])).databricks_libraries == (text,)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("dist/a.whl", "a.whl", "driver.jar", "requirements.txt", "/Volumes/m/d/w/a.egg", "/Volumes/m/d/w/"),
+        *("group:artifact", "<2", "two words", "a @ https://example.com/a.zip"),
+    ],
+)
+def test_what_is_no_library_is_refused_by_name(text: str) -> None:
+    with pytest.raises(
+        ConfigurationError, match=f"DATALOADER_DATABRICKS_LIBRARIES.*{re.escape(repr(text))} is no library"
+    ):
+        read(cluster_id="c1", libraries=text)
+
+
+def test_serverless_compute_gets_lines_of_pip_and_no_jar() -> None:
+    given = "/Volumes/m/d/w/requirements.txt,/Volumes/m/d/w/a.whl,dagster-pipes>=1.13"
+    asked = [dependency(one) for one in read(serverless="true", libraries=given).databricks_libraries]
+    assert asked == ["-r /Volumes/m/d/w/requirements.txt", "/Volumes/m/d/w/a.whl", "dagster-pipes>=1.13"]
+    for text in ("/Volumes/m/d/w/ojdbc11.jar", "org.postgresql:postgresql:42.7.4"):
+        with pytest.raises(ConfigurationError, match="for the JVM, which serverless compute does not install"):
+            read(serverless="true", libraries=text)

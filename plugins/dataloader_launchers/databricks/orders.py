@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dataloader_core.errors import ConfigurationError
 from dataloader_core.settings import variable
 from dataloader_launchers.databricks.errors import Subject
+from dataloader_launchers.databricks.libraries import dependency, library
 from dataloader_launchers.databricks.settings import DatabricksSettings
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def start(client: WorkspaceClient, settings: DatabricksSettings, request: RunReq
         task["environment_key"] = _ENVIRONMENT_KEY
         more["environments"] = [_serverless(settings)]
     else:
-        task |= {"libraries": [_library(one) for one in settings.databricks_libraries]} | _cluster(settings, request)
+        task |= {"libraries": [library(one) for one in settings.databricks_libraries]} | _cluster(settings, request)
     return client.jobs.submit(
         run_name=request.name,
         idempotency_token=request.token,
@@ -114,12 +115,9 @@ def _serverless(settings: DatabricksSettings) -> Any:
     from databricks.sdk.service.jobs import JobEnvironment
 
     version = settings.databricks_environment_version
-    spec = Environment(environment_version=version, dependencies=list(settings.databricks_libraries))
+    dependencies = [dependency(one) for one in settings.databricks_libraries]
+    spec = Environment(environment_version=version, dependencies=dependencies)
     return JobEnvironment(environment_key=_ENVIRONMENT_KEY, spec=spec)
-
-
-def _library(text: str) -> dict[str, Any]:
-    return {"whl": text} if text.endswith(".whl") else {"pypi": {"package": text}}
 
 
 def _flat(request: RunRequest) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from dataloader_core.settings import mask_url, variable
+from dataloader_launchers.databricks.libraries import dependency, library
 
 Shape = Literal["cluster", "new_cluster", "serverless", "job"]
 
@@ -30,7 +31,8 @@ class DatabricksSettings(BaseModel):
         databricks_volume: A folder of a Unity Catalog Volume for orders and messages of runs.
         databricks_python_file: The path of ``dataloader_pipe.py`` in the workspace or a Volume; None: the task is a
             wheel task, which finds the entry in the installed package.
-        databricks_libraries: Wheels by path, or requirements, that a submitted run installs.
+        databricks_libraries: Wheels, jars and files of requirements by path, Maven coordinates, or requirements, that a
+            submitted run installs.
         databricks_environment: Settings of the loads' process. No secret may be among them.
         databricks_environment_version: Of serverless compute; it decides the version of Python.
         databricks_poll_seconds: How often a run is looked at.
@@ -97,6 +99,13 @@ class DatabricksSettings(BaseModel):
                 raise ValueError(f"{name} refers to a secret; only the variables of a cluster itself can")
             _refuse_secret(name, value)
         return environment
+
+    @field_validator("databricks_libraries")
+    @classmethod
+    def _are_libraries(cls, libraries: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        for text in libraries:
+            (dependency if info.data.get("databricks_serverless") else library)(text)
+        return libraries
 
     @model_validator(mode="after")
     def _names_one_place(self) -> DatabricksSettings:
