@@ -96,6 +96,34 @@ def assert_cancelled(site: Site, key: str, run_id: str) -> None:
     assert deployment.instance.get_latest_materialization_event(AssetKey(["bronze", "test", "stuck"])) is None
 
 
+@pytest.mark.parametrize("was_taken", [True, False])
+def test_cancelling_between_the_request_for_a_run_and_its_answer(site: Site, tmp_path: Path, was_taken: bool) -> None:
+    """Nobody was told of the run: it is found by the token of its request."""
+    site.runs.start_seconds = 60
+    fault = site.workspace.faults.silence("POST", "jobs/runs/submit", times=1, after=was_taken)
+    key = site.deployment.add_table("stuck")
+    with run_of_its_own(site.deployment, tmp_path) as (process, run):
+        until(lambda: fault.hits, bool)
+        assert len(site.runs.runs) == was_taken
+        cancel(site.deployment, process, run.run_id)
+    assert_cancelled(site, key, run.run_id)
+
+
+def test_a_run_that_is_found_and_cannot_be_cancelled_now_is_cancelled_by_a_tick(site: Site, tmp_path: Path) -> None:
+    site.runs.start_seconds = 60
+    site.set(cancel_seconds="1")
+    taken = site.workspace.faults.silence("POST", "jobs/runs/submit", times=1, after=True)
+    site.workspace.faults.add("POST", "jobs/runs/cancel", 500)
+    site.deployment.add_table("stuck")
+    with run_of_its_own(site.deployment, tmp_path) as (process, run):
+        until(lambda: taken.hits, bool)
+        cancel(site.deployment, process, run.run_id)
+    assert not site.runs.only().is_over
+    site.workspace.faults.clear()
+    site.deployment.tick()
+    assert_ended(site)
+
+
 def test_cancelling_a_run_that_waits_for_its_cluster(site: Site, tmp_path: Path) -> None:
     site.runs.start_seconds = 60
     key = site.deployment.add_table("stuck")

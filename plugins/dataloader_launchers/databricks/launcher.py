@@ -59,23 +59,33 @@ class DatabricksLauncher(Launcher):
         client = new_client(RETRY_SECONDS)
         reader = VolumeMessages(client, self._settings.databricks_volume)
         inbox = Inbox(context, reader)
+        run: DatabricksRun | None = None
         ended_by: BaseException | None = None
         late = False
         try:
             with ExitStack() as stack:
                 session = self._open_session(stack, client, context, order, reader)
                 inbox.open(session)
-                run = self._start(client, context, order, session)
+                request = self._request(context, order, session)
                 try:
+                    run = self._start(client, request)
                     late = yield from self._follow(run, context, order, inbox)
+                except Interrupted:
+                    run = run or self._find(client, request, context)
+                    raise
                 finally:
-                    self._end(run, context)
-                    inbox.read_to_end(min(LAST_READ_SECONDS, self._settings.databricks_patience_seconds))
+                    if run is not None:
+                        self._end(run, context)
+                        inbox.read_to_end(min(LAST_READ_SECONDS, self._settings.databricks_patience_seconds))
         except (Interrupted, DataLoaderError) as error:
             ended_by = error
         yield from inbox.fresh()
+        if run is not None and not run.is_over:
+            # Whoever was interrupted before it could say so: the sensor ends it.
+            yield _launched(run)
         if ended_by is not None:
             raise ended_by
+        assert run is not None, "it was started"
         if late:
             raise TransientError(
                 f"Run {run.run_id} was cancelled after its time limit of {order.time_limit_seconds} s."
@@ -128,18 +138,31 @@ class DatabricksLauncher(Launcher):
     def _environment(self, order: RunOrder) -> Mapping[str, str]:
         return {**order.environment, **self._settings.databricks_environment}
 
-    def _start(
-        self, client: WorkspaceClient, context: AssetExecutionContext, order: RunOrder, session: PipesSession
-    ) -> DatabricksRun:
-        request = orders.RunRequest(
+    def _request(self, context: AssetExecutionContext, order: RunOrder, session: PipesSession) -> orders.RunRequest:
+        return orders.RunRequest(
             name=f"dataloader {order.db_config_key} {context.run.run_id}",
             token=uuid.uuid4().hex,
             parameters=session.get_bootstrap_cli_arguments(),
             environment=self._environment(order),
             timeout_seconds=order.time_limit_seconds + WORKSPACE_MARGIN_SECONDS,
         )
+
+    def _start(
+        self, client: WorkspaceClient, request: orders.RunRequest, seconds: float | None = None
+    ) -> DatabricksRun:
         with explained(str(client.config.host), orders.subject_of(self._settings)):
-            return DatabricksRun(client, insist(lambda: orders.start(client, self._settings, request)))
+            return DatabricksRun(client, insist(lambda: orders.start(client, self._settings, request), seconds))
+
+    def _find(
+        self, client: WorkspaceClient, request: orders.RunRequest, context: AssetExecutionContext
+    ) -> DatabricksRun | None:
+        """The run of a request whose answer was cut off: its token gives the run that is there, or one that is
+        cancelled before it does anything. There is no other way to ask for a token."""
+        try:
+            return self._start(client, request, self._settings.databricks_cancel_seconds)
+        except DataLoaderError as error:
+            context.log.warning(f"Whether the workspace took the run {request.name!r} is not known: {error}")
+            return None
 
     def _follow(
         self, run: DatabricksRun, context: AssetExecutionContext, order: RunOrder, inbox: Inbox
@@ -201,9 +224,10 @@ def new_client(retry_seconds: int, call_seconds: int = CALL_SECONDS) -> Workspac
         return WorkspaceClient(config=new_config(call_seconds, retry_seconds))
 
 
-def insist(call: Callable[[], T]) -> T:
-    """Make a call again while the workspace fails on its side. The SDK itself repeats 429 and 503 only."""
-    ends = time.monotonic() + RETRY_SECONDS
+def insist(call: Callable[[], T], seconds: float | None = None) -> T:
+    """Make a call again while the workspace fails on its side, for ``RETRY_SECONDS`` unless told otherwise. The SDK
+    itself repeats 429 and 503 only."""
+    ends = time.monotonic() + (RETRY_SECONDS if seconds is None else seconds)
     pause, longest = _PAUSES
     while True:
         try:

@@ -60,9 +60,12 @@ class Faults:
             self._faults.append(made)
         return made
 
-    def silence(self, method: str, path: str, *, times: int = 1_000_000) -> Fault:
-        """Take the next ``times`` such requests and do not answer them until :meth:`clear`."""
-        made = Fault(method, re.compile(path), 503, "silent", times, None, after=False, is_silent=True)
+    def silence(self, method: str, path: str, *, times: int = 1_000_000, after: bool = False) -> Fault:
+        """Take the next ``times`` such requests and do not answer them until :meth:`clear`.
+
+        ``after``: they are carried out first.
+        """
+        made = Fault(method, re.compile(path), 503, "silent", times, None, after, is_silent=True)
         with self._lock:
             self._faults.append(made)
         return made
