@@ -76,6 +76,11 @@ class SecretUnavailableError(TransientError):
     """The store of a secret is out of reach, throttles or cannot answer now."""
 
 
+class ControlLoginError(ConfigurationError):
+    """The login to the control database is refused. A credential may be being renewed just now: who has something to
+    lose waits for a moment before it believes it."""
+
+
 class ControlDatabaseError(DataLoaderError):
     """The control database refused or could not answer."""
 

@@ -11,7 +11,7 @@ import typer
 from dataloader_core.cli.command import command
 from dataloader_core.cli.exit_codes import ExitCode
 from dataloader_core.cli.render import Output
-from dataloader_core.errors import ControlUnavailableError, UnknownNameError
+from dataloader_core.errors import ControlLoginError, ControlUnavailableError, UnknownNameError
 
 if TYPE_CHECKING:
     from dataloader_core.app import App
@@ -89,7 +89,7 @@ class Worker:
                 batches, _ = self._tick()
                 running = [thread for thread in running if thread.is_alive()]
                 running += [self._in_background(batch) for batch in batches]
-            except ControlUnavailableError as error:
+            except (ControlUnavailableError, ControlLoginError) as error:
                 self._out.note(f"{error} Trying again at the next tick.", style="yellow")
             self._loads.pause(interval)
         for thread in running:

@@ -16,7 +16,9 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from pydantic import SecretStr
 
 from dataloader_core.errors import (
+    ConfigurationError,
     ControlDatabaseError,
+    ControlLoginError,
     ControlUnavailableError,
     DataLoaderError,
     IllegalChangeError,
@@ -104,6 +106,10 @@ class Pool:
     def _connect(self, **options: Any) -> Connection:
         try:
             connection = self._try(**options)
+        except ConfigurationError as error:
+            refusal = ControlLoginError(error.problem, cure=error.cure)
+            self._refusal = time.monotonic(), refusal
+            raise refusal from error
         except (psycopg.Error, DataLoaderError) as error:
             self._refusal = time.monotonic(), error
             raise

@@ -18,6 +18,7 @@ from dataloader_core.errors import (
     ClaimLostError,
     ConfigurationError,
     ControlDatabaseError,
+    ControlLoginError,
     DataLoaderError,
     LoadCancelledError,
     RowChangedError,
@@ -202,7 +203,7 @@ class DataLoader:
             )
         except ClaimLostError as lost:
             return ended("Lost", _safe(lost), error=lost)
-        except ControlDatabaseError as unavailable:
+        except (ControlDatabaseError, ControlLoginError) as unavailable:
             message = f"{message} (and the control database could not be told: {unavailable})"
         return ended("Cancelled" if cancelled else "Failed", message, error=error)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -16,7 +17,8 @@ import pytest
 from dataloader_control.lakebase import tokens
 from dataloader_core.control import pool
 from dataloader_core.control.database import ControlDatabase
-from dataloader_core.errors import ConfigurationError, ControlUnavailableError, DataLoaderError
+from dataloader_core.errors import ConfigurationError, ControlLoginError, ControlUnavailableError, DataLoaderError
+from dataloader_core.loading.patience import patiently
 from dataloader_core.table import SourceConfig
 from dataloader_databricks import workspace as client
 from tests.conftest import PostgresServer
@@ -288,6 +290,30 @@ def test_why_no_connection_could_be_opened_is_told_by_every_later_call(world: Wo
         world.cut_connections()
         with pytest.raises(ConfigurationError, match="does not allow it"):
             control.sources()
+
+
+def test_a_login_that_is_refused_for_a_moment_does_not_lose_what_a_load_has_to_say(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The workspace's own token has expired at the end of a load, and whoever renews it is a second late."""
+    world.let_tokens_last(1)
+    renewed = threading.Timer(2, lambda: monkeypatch.setenv("DATABRICKS_TOKEN", world.workspace.identity.new_token()))
+    with world.control() as control:
+        control.sources()
+        time.sleep(1.1)
+        world.cut_connections()
+        world.workspace.identity.expire(world.workspace.token)
+        with pytest.raises(ControlLoginError, match="does not accept the credentials"):
+            control.sources()
+        renewed.start()
+        assert patiently(control.sources, lambda: None) == []
+    renewed.join()
+
+
+def test_a_login_that_stays_refused_is_told_after_the_wait(world: World) -> None:
+    world.workspace.faults.add("POST", "credentials", 403)
+    with world.control() as control, pytest.raises(ControlLoginError, match="Can use"):
+        patiently(control.sources, lambda: None, patience=1)
 
 
 # secrecy
