@@ -15,10 +15,13 @@ from typing import Any
 import pytest
 
 from dataloader_control.lakebase import tokens
+from dataloader_control.lakebase.address import trusted_roots
 from dataloader_core.control import pool
 from dataloader_core.control.database import ControlDatabase
+from dataloader_core.control.logins import control_login
 from dataloader_core.errors import ConfigurationError, ControlLoginError, ControlUnavailableError, DataLoaderError
 from dataloader_core.loading.patience import patiently
+from dataloader_core.plugins.manager import default_registry
 from dataloader_core.table import SourceConfig
 from dataloader_databricks import workspace as client
 from tests.conftest import PostgresServer
@@ -68,12 +71,46 @@ def test_a_token_of_the_processs_own_identity_is_the_password(world: World, inst
     assert len(world.api.tokens) == 1
 
 
-def test_the_server_is_verified_where_the_url_says_so(world: World, tmp_path: Path) -> None:
-    with world.control(sslmode="verify-full", sslrootcert=str(world.root)) as control:
+def untrusted(world: World, **parameters: str) -> ConfigurationError:
+    error = refused(world, **parameters)
+    assert isinstance(error, ConfigurationError)
+    assert "is not trusted" in error.problem
+    assert "sslrootcert=FILE" in str(error.cure)
+    return error
+
+
+def test_the_servers_certificate_is_checked_without_being_told(world: World) -> None:
+    """It is signed by nobody who is known publicly; the token must not reach it."""
+    error = untrusted(world, sslrootcert=trusted_roots())
+    assert "certificate verify failed" in error.problem
+    assert trusted_roots() in str(error.cure)
+
+
+def test_who_else_is_trusted_can_be_told_by_the_environment(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = world.url().replace(f"&sslrootcert={world.root}", "")
+    assert "sslrootcert" not in url
+    for variable in ("SSL_CERT_FILE", "PGSSLROOTCERT"):
+        with monkeypatch.context() as environ:
+            environ.setenv(variable, str(world.root))
+            with ControlDatabase(control_login(url, default_registry())) as control:
+                assert session_user(control) == (USER, True)
+
+
+def test_a_certificate_of_another_host_is_not_trusted(world: World) -> None:
+    error = untrusted(world, host="127.0.0.1")
+    assert "does not match host name" in error.problem
+    assert "hostaddr" in str(error.cure)
+    with world.control(host="localhost", hostaddr="127.0.0.1") as control:
         control.sources()
-    (tmp_path / "other").mkdir()
-    other = str(tmp_path / "other" / "none.pem")
-    assert "none.pem" in str(refused(world, sslmode="verify-full", sslrootcert=other))
+
+
+def test_a_file_of_certificates_that_is_not_there_is_named(world: World, tmp_path: Path) -> None:
+    assert "none.pem" in str(untrusted(world, sslrootcert=str(tmp_path / "none.pem")))
+
+
+def test_who_asks_for_encryption_alone_gets_it(world: World) -> None:
+    with world.control(sslmode="require", sslrootcert="") as control:
+        assert session_user(control) == (USER, True)
 
 
 def test_another_role_is_one_of_the_url(world: World) -> None:

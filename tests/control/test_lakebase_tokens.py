@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import quote
 
+import certifi
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from dataloader_control.lakebase.address import parse
+from dataloader_control.lakebase.address import parse, trusted_roots
 from dataloader_control.lakebase.login import Lakebase
 from dataloader_control.lakebase.tokens import MARGIN_SECONDS, PAUSE_SECONDS, Tokens
 from dataloader_core.errors import ConfigurationError, ControlUnavailableError
@@ -146,13 +150,13 @@ def test_a_token_is_masked_until_it_has_ended() -> None:
 def test_a_url_names_an_instance_or_an_endpoint(url: str, instance: str, database: str, autoscaling: bool) -> None:
     made = parse(url)
     assert (made.instance, made.database, made.autoscaling) == (instance, database, autoscaling)
-    assert made.parameters == {"sslmode": "require"}
+    assert made.parameters == {"sslmode": "verify-full", "sslrootcert": trusted_roots()}
     assert Lakebase(url).where.startswith(f"{database} at the Lakebase ")
 
 
 def test_parameters_of_libpq_stand_behind_the_question_mark() -> None:
-    made = parse("lakebase://crm/db?user=a%40b.com&port=1&sslmode=verify-full")
-    assert made.parameters == {"user": "a@b.com", "port": "1", "sslmode": "verify-full"}
+    made = parse("lakebase://crm/db?user=a%40b.com&port=1&sslmode=verify-ca&sslrootcert=x.pem")
+    assert made.parameters == {"user": "a@b.com", "port": "1", "sslmode": "verify-ca", "sslrootcert": "x.pem"}
 
 
 @pytest.mark.parametrize(
@@ -182,3 +186,17 @@ def test_a_token_never_travels_in_the_clear(mode: str) -> None:
 def test_a_parameter_that_libpq_does_not_know_is_named() -> None:
     with pytest.raises(ConfigurationError, match="colour"):
         parse("lakebase://crm/db?colour=blue")
+
+
+def test_a_machine_without_certificates_of_its_own_has_those_of_certifi(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: SimpleNamespace(cafile=None))
+    assert trusted_roots() == certifi.where()
+    monkeypatch.undo()
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "not there"))
+    assert Path(trusted_roots()).is_file()
+
+
+def test_encryption_alone_names_no_certificates() -> None:
+    assert parse("lakebase://crm/db?sslmode=require").parameters == {"sslmode": "require"}

@@ -46,7 +46,7 @@ class World:
         )  # fmt: skip
 
     def url(self, instance: str = INSTANCE, **parameters: str) -> str:
-        given = {"port": str(self.front.port)} | parameters
+        given = {"port": str(self.front.port), "sslrootcert": str(self.root)} | parameters
         return f"lakebase://{instance}/{self.database}?{'&'.join(f'{k}={v}' for k, v in given.items())}"
 
     def login(self, instance: str = INSTANCE, **parameters: str) -> ControlLogin:

@@ -10,7 +10,9 @@ Behind ``?`` stand parameters of libpq: ``user`` (another role than the token's 
 
 from __future__ import annotations
 
+import os
 import re
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -27,6 +29,7 @@ _CURE: Final = (
     "any, as ?user=NAME."
 )
 _ENCRYPTED: Final = ("require", "verify-ca", "verify-full")
+_ROOTS: Final = "PGSSLROOTCERT"
 _NOT_OURS: Final = ("password", "passfile", "service", "dbname", "sslpassword")
 
 
@@ -58,8 +61,29 @@ def parse(url: str) -> Address:
         instance=unquote(match[1]),
         database=unquote(match[2] or DEFAULT_DATABASE),
         autoscaling=endpoint is not None,
-        parameters={"sslmode": "require"} | parameters,
+        parameters=_with_roots({"sslmode": "verify-full"} | parameters),
     )
+
+
+def _with_roots(parameters: Mapping[str, str]) -> Mapping[str, str]:
+    """With the certificates that a server's is checked against, where the URL and libpq's own variable name none.
+
+    A file and not libpq's ``system``: that takes libpq 16, and the OpenSSL inside of psycopg's wheels looks for the
+    system's in a folder that no machine has.
+    """
+    if not parameters["sslmode"].startswith("verify-") or "sslrootcert" in parameters or os.environ.get(_ROOTS):
+        return parameters
+    return {**parameters, "sslrootcert": trusted_roots()}
+
+
+def trusted_roots() -> str:
+    """The file of public authorities: the machine's, which ``SSL_CERT_FILE`` names if it is set, else certifi's, which
+    the SDK brings."""
+    if found := ssl.get_default_verify_paths().cafile:
+        return found
+    import certifi
+
+    return certifi.where()
 
 
 def _check(parameters: Mapping[str, str]) -> None:
@@ -71,7 +95,7 @@ def _check(parameters: Mapping[str, str]) -> None:
             f"DATALOADER_CONTROL_URL gives {', '.join(found)}; on Lakebase the password is a token that is fetched.",
             cure="Leave it out.",
         )
-    if (mode := parameters.get("sslmode", "require")) not in _ENCRYPTED:
+    if (mode := parameters.get("sslmode", "verify-full")) not in _ENCRYPTED:
         raise ConfigurationError(
             f"DATALOADER_CONTROL_URL has sslmode={mode}; the token would travel in the clear.",
             cure=f"Write one of {', '.join(_ENCRYPTED)}, or leave it out.",

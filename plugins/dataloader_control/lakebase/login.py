@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Mapping
 from datetime import datetime
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 LONGEST_SECONDS: Final = 3600.0
 """What Databricks gives a database token; more than that is a wrong clock."""
+_CERTIFICATE: Final = re.compile("certificate verify failed|does not match host name|root certificate|self.signed")
 _ME: Final = "/api/2.0/preview/scim/v2/Me"
 
 
@@ -61,6 +63,8 @@ class Lakebase(ControlLogin):
             if self._tokens.replace(password):
                 return True
             raise self._not_admitted(error)
+        if _CERTIFICATE.search(str(error)):
+            raise self._not_trusted(parameters, error)
         if "host" in self._address.parameters:
             return False
         try:
@@ -123,14 +127,27 @@ class Lakebase(ControlLogin):
             )
         return ConfigurationError(f"No login to {self.where}: {error.problem}", cure=error.cure)
 
+    def _not_trusted(self, parameters: Parameters, error: psycopg.OperationalError) -> ConfigurationError:
+        return ConfigurationError(
+            f"The certificate of {self.where} is not trusted: {_last_line(error)}.".replace("..", "."),
+            cure=f"See that {parameters.get('sslrootcert', 'sslrootcert')} holds who signed it (a proxy that looks "
+            "into TLS has an authority of its own), or name another file with ?sslrootcert=FILE or SSL_CERT_FILE. By "
+            "another way than the host's own name, keep that in ?host= and put the address into ?hostaddr=.",
+        )
+
     def _not_admitted(self, error: psycopg.OperationalError) -> ControlUnavailableError:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         return ControlUnavailableError(
-            f"{self.where} refused {self._user} with a token that was just issued: "
-            f"{lines[-1] if lines else 'no reason given'}.".replace("..", "."),
+            f"{self.where} refused {self._user} with a token that was just issued: {_last_line(error)}.".replace(
+                "..", "."
+            ),
             cure="See that this identity has a role of its name there (databricks_create_role) that may CONNECT to the "
             "database, or name another role with ?user=.",
         )
+
+
+def _last_line(error: psycopg.OperationalError) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else "no reason given"
 
 
 def _lifetime(answer: Mapping[str, Any]) -> float:
