@@ -131,9 +131,12 @@ class Resolver:
             return False
         # A bare name may be allowed as it is written, too; other spellings gain nothing.
         named = (self._whole,) if ":" in self._scope else (self._whole, self._scope)
-        return any(
-            self._whole == self._spelled(allowed) or any(fnmatchcase(name, allowed) for name in named)
+        return any(self._whole == self._spelled(allowed) for allowed in self._settings.secret_scopes) or any(
+            fnmatchcase(name, pattern)
             for allowed in self._settings.secret_scopes
+            # As it is written, and in the backend's one spelling: Databricks knows no case, so its patterns have none.
+            for pattern in (allowed, self._spelled(allowed))
+            for name in named
         )
 
     @cached_property

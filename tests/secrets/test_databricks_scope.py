@@ -121,6 +121,14 @@ def test_another_spelling_does_not_escape_what_a_deployment_allows(scope: Secret
         resolve(spelled, "payroll", **allowed)
 
 
+@pytest.mark.parametrize("allowed", ["databricks:Azure-*", "Azure-*", "databricks:*-KeyVault", "AZURE-KEYVAULT", "A*"])
+@pytest.mark.parametrize("written", [OLD_FORM, f"databricks:{OLD_FORM}", "Azure-KeyVault", "databricks:AZURE-keyvault"])
+def test_case_makes_no_difference_to_what_a_deployment_allows(scope: Secrets, written: str, allowed: str) -> None:
+    assert resolve(written, secret_scopes=(allowed,)) == VALUE
+    with pytest.raises(SecretError, match="may not use the secret scope"):
+        resolve("databricks:payroll", secret_scopes=(allowed,))
+
+
 @pytest.mark.parametrize("name", ["", "a b", "a\nb", "é", "a" * 129])
 def test_names_that_are_none_are_refused_before_anybody_is_asked(
     scope: Secrets, workspace: Workspace, name: str
