@@ -6,19 +6,22 @@ with a status per table; anything else means that the process itself failed. Doe
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from dataloader_core.app import App
 from dataloader_core.control.records import Claim, LoadProgress, Outcome
+from dataloader_core.interfaces.launcher import ENVIRONMENT_ARGUMENT, may_travel
+from dataloader_core.settings import variable
 from dataloader_dagster.messages import to_message
 
 if TYPE_CHECKING:
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 
 PARENT_PIPE: Final = "DATALOADER_PARENT_PIPE"
 """Set by a launcher whose process holds the other end of standard input: the seconds of grace after that has ended."""
+OF_LOADS: Final = frozenset(variable(field) for field in ("engine", "lake", "pool_size", "row_limit"))
+"""What a load goes by and is no secret: a run elsewhere follows the deployment that asked for it."""
 PROGRESS_SECONDS: Final = 10.0
 CHUNK_SECONDS: Final = 5.0
 """How often messages are written, where they are written as files."""
@@ -97,13 +102,32 @@ def main() -> int:
         signal.signal(signal.SIGINT, cancellation.request)
     _watch_parent(os.environ, cancellation.request)
     with open_dagster_pipes(params_loader=parameters, message_writer=_writer(parameters)) as pipes:
-        os.environ.update(pipes.extras.get("environment", {}))
+        take_on(os.environ, _given_settings(sys.argv[1:]))
         app = App.from_environment()
         try:
             load(app, pipes.extras, Reporter(pipes), cancellation)
         finally:
             app.close()
     return 0
+
+
+def take_on(environment: MutableMapping[str, str], given: Mapping[str, str]) -> None:
+    """Settings that came with the order to start. What the cluster or the job's definition has set stands, but for
+    those of loads, in which this process follows the deployment that asked for it."""
+    for name, value in given.items():
+        if may_travel(name) and (name in OF_LOADS or name not in environment):
+            environment[name] = value
+
+
+def _given_settings(arguments: Sequence[str]) -> Mapping[str, str]:
+    from dagster_pipes import decode_param
+
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument(ENVIRONMENT_ARGUMENT, dest="environment", default="")
+    encoded = parser.parse_known_args(arguments)[0].environment
+    # A job's parameter that was not given is empty.
+    given: Mapping[str, str] = decode_param(encoded) if encoded else {}
+    return given
 
 
 def _writer(parameters: PipesParamsLoader) -> PipesMessageWriter[Any]:

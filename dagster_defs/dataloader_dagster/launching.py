@@ -17,10 +17,8 @@ from dataloader_core.errors import DataLoaderError, PluginError
 from dataloader_core.interfaces.launcher import Launcher
 from dataloader_core.plugins.manager import Registry
 from dataloader_core.settings import Settings, read_settings, variable
+from dataloader_dagster.dataloader_pipe import OF_LOADS
 from dataloader_dagster.runs import DagsterRuns
-
-_OF_LOADS: Final = ("engine", "lake", "pool_size", "row_limit")
-"""What a load goes by and is no secret: a run elsewhere follows the deployment that asked for it."""
 
 ORPHANS_SECONDS: Final = 20.0
 """Dagster gives a sensor's tick 60 s in all; one that takes longer has claimed tables for runs that never come."""
@@ -35,8 +33,8 @@ def launcher(registry: Registry, name: str) -> Launcher:
 
 def settings_of_loads(settings: Settings) -> Mapping[str, str]:
     """The settings of loads that this deployment set, as variables for their process."""
-    chosen = ((field, getattr(settings, field)) for field in _OF_LOADS if field in settings.model_fields_set)
-    return {variable(field): str(value) for field, value in chosen if value is not None}
+    chosen = {variable(field): getattr(settings, field) for field in settings.model_fields_set}
+    return {name: str(value) for name, value in chosen.items() if name in OF_LOADS and value is not None}
 
 
 def launched_run(

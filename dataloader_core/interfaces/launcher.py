@@ -9,12 +9,28 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pydantic import BaseModel
 
 if TYPE_CHECKING:
     from dagster import AssetExecutionContext
+
+
+ENVIRONMENT_ARGUMENT: Final = "--dataloader-environment"
+"""By which a launcher gives settings to a process whose environment it cannot set, as Pipes encodes its parameters.
+
+Not with the order: who may write where orders lie must not choose the control database or the secrets of a load.
+"""
+
+
+def may_travel(name: str) -> bool:
+    """Whether a variable may reach a process by :data:`ENVIRONMENT_ARGUMENT`: DataLoader's own settings may.
+
+    All others stay with the definition of a cluster or a job: some decide which code runs (``PYTHONPATH``,
+    ``LD_PRELOAD``, ``AWS_CONFIG_FILE``).
+    """
+    return name.startswith("DATALOADER_") and name not in ("DATALOADER_PARENT_PIPE", "DATALOADER_FAILPOINTS")
 
 
 @dataclass(frozen=True)

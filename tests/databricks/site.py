@@ -76,7 +76,7 @@ class Site:
         self.set(environment=json.dumps(order))
 
     def by_job(self, *, declares_parameters: bool) -> None:
-        names = ("dagster_pipes_context", "dagster_pipes_messages")
+        names = ("dagster_pipes_context", "dagster_pipes_messages", "dataloader_environment")
         arguments = [
             part for name in names for part in (f"--{name.replace('_', '-')}", "{{job.parameters." + name + "}}")
         ]

@@ -22,7 +22,7 @@ from tests.databricks.workspace.files import Volumes
 from tests.databricks.workspace.jobs import Jobs
 from tests.databricks.workspace.runs import Runs
 
-ORDER = RunOrder("crm", ["a", "b"], {"FROM_ORDER": "yes"}, 60)
+ORDER = RunOrder("crm", ["a", "b"], {"DATALOADER_LAKE": "/lake"}, 60)
 VOLUME = "/Volumes/main/dataloader/runs"
 FILE = "/Workspace/child.py"
 PRELUDE = """
@@ -83,7 +83,17 @@ def only_run(workspace: Workspace) -> Any:
 
 def test_the_order_reaches_the_task(run: Run) -> None:
     [extras] = run("say(pipes.extras)")
-    assert extras == {"db_config_key": "crm", "loads": ["a", "b"], "environment": {"FROM_ORDER": "yes"}}
+    assert extras == {"db_config_key": "crm", "loads": ["a", "b"]}
+
+
+def test_settings_reach_the_task_as_an_argument_and_not_with_the_order(run: Run, workspace: Workspace) -> None:
+    body = """
+        from dagster_pipes import decode_param
+        say(decode_param(sys.argv[sys.argv.index('--dataloader-environment') + 1]))
+    """
+    assert run(body, databricks_environment={"DATALOADER_STAGING": "/Volumes/a/b/c"}) == [
+        {"DATALOADER_LAKE": "/lake", "DATALOADER_STAGING": "/Volumes/a/b/c"}
+    ]
 
 
 def test_the_run_is_told_before_anything_else_and_again_with_its_url(run: Run, workspace: Workspace) -> None:
@@ -101,6 +111,20 @@ def test_the_run_is_told_before_anything_else_and_again_with_its_url(run: Run, w
         {"launched": {"reference": reference, "url": None}},
         {"launched": {"reference": reference, "url": url}},
     ]
+
+
+def test_a_task_cannot_say_which_run_was_launched(run: Run, workspace: Workspace) -> None:
+    """What is remembered as launched is cancelled one day."""
+    said: list[Any] = []
+
+    def use(messages: Messages) -> list[Any]:
+        said.extend(messages)
+        return []
+
+    run("say({'launched': {'reference': 'of somebody else'}}); say('hello')", use)
+    references = {one["launched"]["reference"] for one in said if isinstance(one, dict)}
+    assert references == {f"{workspace.url}/jobs/runs/{only_run(workspace).run_id}"}
+    assert said[-1] == "hello"
 
 
 def test_messages_arrive_while_the_task_still_runs(run: Run, workspace: Workspace) -> None:

@@ -9,7 +9,7 @@ import pytest
 from dagster import DagsterRunStatus
 
 from tests.conftest import PASSWORD
-from tests.dagster.deployment import SECRET
+from tests.dagster.deployment import SECRET, until
 from tests.databricks.site import CLUSTER, ENTRY_FILE, Site
 from tests.databricks.workspace.secrets import Secrets
 
@@ -114,3 +114,21 @@ def test_twelve_tables_share_a_run_and_one_loader(site: Site, monkeypatch: pytes
     assert site.deployment.execute(request).status is DagsterRunStatus.SUCCESS
     assert len(site.runs.runs) == 1
     assert {status.last_status for status in site.deployment.control.status(keys)} == {"Succeeded"}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_who_writes_into_the_volume_sets_nothing_in_the_loads_process(site: Site, place: str) -> None:
+    """The order lies in the Volume before the task starts: whoever may write there can change it."""
+    PLACES[place](site)
+    site.runs.start_seconds = 4
+    deployment = site.deployment
+    key = deployment.add_table("orders", rows=5)
+    [request] = deployment.tick()
+    with deployment.running(request) as done:
+        [order] = until(lambda: list(site.volumes.root.rglob("context.json")), bool)
+        context = json.loads(order.read_text())
+        bad = {"DATALOADER_CONTROL_URL": "postgresql://nobody@127.0.0.1:1/none", "DATALOADER_ENGINE": "none"}
+        context["extras"]["environment"] = bad
+        order.write_text(json.dumps(context))
+    assert done[0].status is DagsterRunStatus.SUCCESS
+    assert deployment.status(key).last_status == "Succeeded"

@@ -81,6 +81,14 @@ def test_settings_that_are_no_secret_may_travel() -> None:
     assert read(serverless="true", environment=json.dumps(given)).databricks_environment == given
 
 
+@pytest.mark.parametrize("name", ["PYTHONPATH", "LD_PRELOAD", "AWS_CONFIG_FILE", "DATALOADER_PARENT_PIPE"])
+def test_what_decides_which_code_runs_does_not_travel(name: str) -> None:
+    given = json.dumps({name: "/Volumes/main/dataloader/pipes"})
+    with pytest.raises(ConfigurationError, match=f"{name} is no setting of DataLoader that travels"):
+        read(serverless="true", environment=given)
+    read(new_cluster='{"spark_version": "16.4.x-scala2.12"}', environment=given)
+
+
 def test_references_to_secrets_are_for_clusters_that_are_made_for_the_run() -> None:
     given = json.dumps({"DATALOADER_CONTROL_URL": "{{secrets/dataloader/control-url}}"})
     read(new_cluster='{"spark_version": "16.4.x-scala2.12"}', environment=given)

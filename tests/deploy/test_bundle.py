@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dagster_pipes import encode_param
 from databricks.bundles.core import Resource
 from databricks.bundles.core._resource_type import _ResourceType
 from databricks.sdk import WorkspaceClient
@@ -112,8 +113,10 @@ def test_the_launcher_can_hand_its_order_to_the_job(bundle: Bundle, workspace: W
     runs = workspace.state(Runs)
     workspace.state(Jobs).jobs[7] = jobs(bundle)[name] | {"job_clusters": []}
     settings = DatabricksSettings(databricks_job_id=7, databricks_volume="/Volumes/main/dataloader/pipes")
+    environment = {"DATALOADER_ENGINE": "spark"}
     given = {"--dagster-pipes-context": "c", "--dagster-pipes-messages": "m"}
-    request = RunRequest("a run", "token", given, {}, 3600)
+    request = RunRequest("a run", "token", given, environment, 3600)
+    given = {**given, "--dataloader-environment": encode_param(environment)}
     run = runs.get(start(WorkspaceClient(), settings, request))
     assert run.task["python_wheel_task"]["entry_point"] == ENTRY_POINT
     assert run.task["python_wheel_task"]["parameters"] == [part for pair in given.items() for part in pair]
@@ -173,6 +176,42 @@ def test_it_grants_no_more_than_its_page_says(bundle: Bundle) -> None:
         p["level"] for kind in ("jobs", "secret_scopes") for r in resources[kind].values() for p in r["permissions"]
     }
     assert levels == {"CAN_MANAGE_RUN", "READ"}
+
+
+def grants_of_the_page() -> set[tuple[str, str, str]]:
+    """Securable, principal, privilege, of each GRANT on what is DataLoader's own."""
+    page = (REPOSITORY / "docs" / "how-to" / "grants.md").read_text(encoding="utf-8")
+    found = re.findall(r"^GRANT (.+) ON (?:CATALOG|SCHEMA|VOLUME) (\S+) TO `(\w+)`;$", page, re.MULTILINE)
+    return {(name, who, privilege) for privileges, name, who in found for privilege in privileges.split(", ")}
+
+
+def test_the_pages_grants_are_those_of_the_bundle(bundle: Bundle) -> None:
+    resources = bundle.resources("prod")
+    principals = {application_id: name for name, application_id in GIVEN.items()}
+    granted = {
+        (_full_name(resource), principals[grant["principal"]], privilege.replace("_", " "))
+        for kind in ("schemas", "volumes")
+        for resource in resources[kind].values()
+        for grant in resource["grants"]
+        for privilege in grant["privileges"]
+    }
+    catalog = resources["schemas"]["operations"]["catalog_name"]
+    on_catalog = {(catalog, name, "USE CATALOG") for name in GIVEN}
+    page = {grant for grant in grants_of_the_page() if grant[0].partition(".")[0] != "bronze"}
+    assert page == granted | on_catalog
+
+
+def _full_name(resource: dict[str, Any]) -> str:
+    parts = [resource["catalog_name"], resource.get("schema_name"), resource["name"]]
+    return ".".join(part for part in parts if part)
+
+
+def test_the_volume_of_the_messages_is_one_for_all_files(bundle: Bundle) -> None:
+    pipes = bundle.resources("prod")["volumes"]["pipes"]
+    path = f"/Volumes/{_full_name(pipes).replace('.', '/')}"
+    for file in ("deploy/dagster/example.env", "docs/how-to/run-on-databricks.md"):
+        text = (REPOSITORY / file).read_text(encoding="utf-8")
+        assert re.findall(r"^DATALOADER_DATABRICKS_VOLUME=(\S+)$", text, re.MULTILINE) == [path]
 
 
 def test_the_control_database_cannot_be_deleted_with_the_bundle(bundle: Bundle) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -115,7 +116,7 @@ def test_an_empty_secret_is_none(scope: Secrets) -> None:
 @pytest.mark.parametrize("spelled", ["databricks:AZURE-KEYVAULT", "databricks:Azure-keyvault", "Azure-KeyVault"])
 def test_another_spelling_does_not_escape_what_a_deployment_allows(scope: Secrets, spelled: str) -> None:
     scope.put(OLD_FORM, "payroll", VALUE)
-    allowed = {"secret_scopes": ("databricks:*",), "secret_patterns": {OLD_FORM: ("crm-*",)}}
+    allowed: dict[str, Any] = {"secret_scopes": ("databricks:*",), "secret_patterns": {OLD_FORM: ("crm-*",)}}
     assert resolve(spelled, **allowed) == VALUE
     with pytest.raises(SecretError, match="may not use the secret 'payroll'"):
         resolve(spelled, "payroll", **allowed)

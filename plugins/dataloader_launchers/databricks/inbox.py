@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from dataloader_launchers.databricks.errors import is_transient
@@ -30,11 +30,14 @@ class Inbox:
         self._session = session
 
     def fresh(self) -> Iterator[Any]:
-        """What was read and not handed on yet."""
+        """What was read and not handed on yet. Which run was launched, the launcher alone says: whoever may write into
+        the Volume could have the run of somebody else cancelled."""
         messages = self._session.get_custom_messages() if self._session else ()
         while self._given < len(messages):
             self._given += 1
-            yield messages[self._given - 1]
+            message = messages[self._given - 1]
+            if not (isinstance(message, Mapping) and "launched" in message):
+                yield message
 
     def read(self) -> bool:
         """Read what is there; whether trying again may help where that failed."""

@@ -119,9 +119,6 @@ class DatabricksLauncher(Launcher):
         from dataloader_launchers.databricks.volume import VolumeContext
 
         volume = self._settings.databricks_volume
-        extras = order.to_extras()
-        if not orders.environment_travels_with_cluster(self._settings):
-            extras["environment"] = self._environment(order)
         grant = "READ VOLUME and WRITE VOLUME on it, USE CATALOG and USE SCHEMA above it"
         with explained(str(client.config.host), Subject(f"the folder {volume}", variable("databricks_volume"), grant)):
             return insist(
@@ -130,7 +127,7 @@ class DatabricksLauncher(Launcher):
                         context=context,
                         context_injector=VolumeContext(client, volume),
                         message_reader=reader,
-                        extras=extras,
+                        extras=order.to_extras(),
                     )
                 )
             )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from dataloader_core.errors import ConfigurationError
+from dataloader_core.interfaces.launcher import ENVIRONMENT_ARGUMENT
 from dataloader_core.settings import variable
 from dataloader_launchers.databricks.errors import Subject
 from dataloader_launchers.databricks.libraries import dependency, library
@@ -51,10 +52,14 @@ def subject_of(settings: DatabricksSettings) -> Subject:
     return Subject(name, variable("databricks_job_id"), "Can Manage Run on the job")
 
 
-def environment_travels_with_cluster(settings: DatabricksSettings) -> bool:
-    """A new cluster gets settings as its own variables, so that they may refer to secrets; elsewhere the order has
-    them."""
-    return settings.shape == "new_cluster"
+def _parameters(settings: DatabricksSettings, request: RunRequest) -> Mapping[str, str]:
+    """The task's arguments. A new cluster gets settings as its own variables, so that they may refer to secrets;
+    elsewhere they are an argument."""
+    from dagster_pipes import encode_param
+
+    if settings.shape == "new_cluster" or not request.environment:
+        return request.parameters
+    return {**request.parameters, ENVIRONMENT_ARGUMENT: encode_param(dict(request.environment))}
 
 
 def start(client: WorkspaceClient, settings: DatabricksSettings, request: RunRequest) -> int:
@@ -85,7 +90,8 @@ def _run_now(client: WorkspaceClient, settings: DatabricksSettings, request: Run
     assert job_id is not None, "the shape is a job"
     job = client.jobs.get(job_id)
     declared = {one.name for one in (job.settings.parameters if job.settings else None) or ()}
-    named = {name.removeprefix("--").replace("-", "_"): value for name, value in request.parameters.items()}
+    parameters = _parameters(settings, request)
+    named = {name.removeprefix("--").replace("-", "_"): value for name, value in parameters.items()}
     if declared >= set(named):
         return client.jobs.run_now(job_id, idempotency_token=request.token, job_parameters=named).run_id
     if declared:
@@ -93,13 +99,14 @@ def _run_now(client: WorkspaceClient, settings: DatabricksSettings, request: Run
             f"Job {job_id} has parameters, but not {' and '.join(sorted(set(named) - declared))}.",
             cure="Declare them, with an empty default, and pass them on in the task's parameters; or declare none.",
         )
-    return client.jobs.run_now(job_id, idempotency_token=request.token, python_params=_flat(request)).run_id
+    return client.jobs.run_now(job_id, idempotency_token=request.token, python_params=_flat(parameters)).run_id
 
 
 def _entry(settings: DatabricksSettings, request: RunRequest) -> dict[str, Any]:
+    parameters = _flat(_parameters(settings, request))
     if settings.databricks_python_file is not None:
-        return {"spark_python_task": {"python_file": settings.databricks_python_file, "parameters": _flat(request)}}
-    wheel = {"package_name": PACKAGE, "entry_point": ENTRY_POINT, "parameters": _flat(request)}
+        return {"spark_python_task": {"python_file": settings.databricks_python_file, "parameters": parameters}}
+    wheel = {"package_name": PACKAGE, "entry_point": ENTRY_POINT, "parameters": parameters}
     return {"python_wheel_task": wheel}
 
 
@@ -120,5 +127,5 @@ def _serverless(settings: DatabricksSettings) -> Any:
     return JobEnvironment(environment_key=_ENVIRONMENT_KEY, spec=spec)
 
 
-def _flat(request: RunRequest) -> list[str]:
-    return [part for pair in request.parameters.items() for part in pair]
+def _flat(parameters: Mapping[str, str]) -> list[str]:
+    return [part for pair in parameters.items() for part in pair]

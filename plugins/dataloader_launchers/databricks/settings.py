@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from dataloader_core.interfaces.launcher import may_travel
 from dataloader_core.settings import mask_url, variable
 from dataloader_launchers.databricks.libraries import dependency, library
 
@@ -98,6 +99,11 @@ class DatabricksSettings(BaseModel):
             if SECRET_REFERENCE in value:
                 raise ValueError(f"{name} refers to a secret; only the variables of a cluster itself can")
             _refuse_secret(name, value)
+            if not refers and not may_travel(name):
+                raise ValueError(
+                    f"{name} is no setting of DataLoader that travels with a run; set it where loads run, in the "
+                    "variables of the cluster"
+                )
         return environment
 
     @field_validator("databricks_libraries")
