@@ -121,6 +121,15 @@ def test_the_code_location_is_where_the_daemon_looks_for_it() -> None:
     assert '"-m", "dataloader_dagster.definitions"' in CONTAINERFILE
 
 
+def test_only_the_code_location_gets_secrets_beside_the_storages_own() -> None:
+    services = read("compose.yaml")["services"]
+    assert services.pop("code")["env_file"] == [".env"]
+    for service in services.values():
+        assert "env_file" not in service
+        assert set(service["environment"]) == {"DAGSTER_POSTGRES_URL"}
+        assert "DAGSTER_POSTGRES_URL=" in example()
+
+
 def test_the_containers_start_commands_that_their_packages_bring() -> None:
     scripts = {e.name for p in ("dagster", "dagster-webserver") for e in distribution(p).entry_points}
     services = read("compose.yaml")["services"]

@@ -78,16 +78,17 @@ def test_a_due_table_is_loaded(postgres_server: Any, home: Path, tmp_path: Path)
     deployment = new_deployment(postgres_server, templates_of(postgres_server), tmp_path)
     deployment.apply()
     storage = postgres_server.tcp_dsn(name_of(postgres_server.new_database("dagster")))
-    environment = {
+    of_dagster = {
         **os.environ,
-        **deployment.environment,
         "DAGSTER_HOME": str(home),
         "DAGSTER_POSTGRES_URL": storage.replace("postgresql://", "postgresql+psycopg2://"),
     }
     place = yaml.safe_load((home / "workspace.yaml").read_text(encoding="utf-8"))["load_from"][0]["grpc_server"]
     with ExitStack() as running:
-        for command in commands(place["port"]):
-            running.enter_context(started(command, home, environment))
+        code, daemon = commands(place["port"])
+        running.enter_context(started(code, home, of_dagster | deployment.environment))
+        # As in the containers: neither the control database nor a secret of a source is known to it.
+        running.enter_context(started(daemon, home, of_dagster))
         assert loaded(deployment), "".join(log.read_text(encoding="utf-8")[-2000:] for log in home.glob("*.log"))
     assert len(deployment.rows("orders")) == 100
 
