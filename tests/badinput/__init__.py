@@ -1,7 +1,8 @@
 """Bad input, item by item: where each is held, from claim to outcome.
 
-``test_map.py`` reads this page and checks that every test named here exists. Tests elsewhere hold what does not need a
-whole load; those of this folder see the exit code, the message, and that nothing is lost.
+``test_map.py`` reads this page, and ``databricks.py`` and ``spark.py`` beside it, and checks that every test named
+there exists. Tests elsewhere hold what does not need a whole load; those of this folder see the exit code, the message,
+and that nothing is lost.
 
 unknown strategy
     test_control.py::test_an_unknown_strategy_or_source_is_refused_in_a_file_with_the_known_ones
@@ -118,24 +119,4 @@ clocks that jump ahead
 clocks that change
     ../control/test_schedule.py::test_a_daily_load_comes_once_a_day_whatever_the_clocks_do
     ../sources/postgresql/test_postgresql_cap.py::test_in_a_repeated_hour_the_cap_waits_at_its_beginning
-a workspace that is unreachable, throttles or fails
-    ../databricks/test_launcher.py::test_an_unreachable_workspace_is_told
-    ../databricks/test_launcher.py::test_throttling_that_does_not_end_is_told
-    ../databricks/test_launcher.py::test_what_the_workspace_cannot_answer_now_is_asked_again
-    ../databricks/test_launcher.py::test_a_workspace_that_stays_silent_is_an_error_that_says_the_run_may_go_on
-a workspace that refuses: login, cluster, job, volume
-    ../databricks/test_launcher.py::test_what_the_workspace_refuses_is_told_with_the_setting_to_look_at
-    ../databricks/test_launcher.py::test_without_a_login_the_variables_are_named
-a token that expires
-    ../databricks/test_launcher.py::test_a_token_that_expires_in_mid_run_is_renewed
-a run cancelled at every stage
-    ../databricks/test_ends.py::test_cancelling_a_run_that_waits_for_its_cluster
-    ../databricks/test_ends.py::test_cancelling_a_run_before_its_first_table
-    ../databricks/test_ends.py::test_cancelling_a_run_in_the_middle_of_a_load
-    ../databricks/test_ends.py::test_cancelling_a_run_whose_loads_are_done
-a task that is ended from outside: memory, timeout, cluster, people
-    ../databricks/test_ends.py::test_a_run_that_the_workspace_ends_is_red_and_keeps_what_it_reported
-a message too large
-    ../databricks/test_launcher.py::test_a_chunk_that_is_too_large_is_left_out_and_the_next_is_read
-    ../dagster/test_messages.py::test_an_outcome_that_is_too_large_is_shortened_and_keeps_its_numbers
 """

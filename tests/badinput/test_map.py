@@ -1,4 +1,4 @@
-"""The map of this folder speaks of tests that exist."""
+"""The maps of this folder speak of tests that exist."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 import tests.badinput
+from tests.badinput import databricks, spark
 
+MAPS = (tests.badinput, databricks, spark)
 HERE = Path(__file__).parent
 ENTRY = re.compile(r"^    (?P<file>[\w./]+\.py)::(?P<test>test_\w+)$", re.MULTILINE)
-NAMED = [(m["file"], m["test"]) for m in ENTRY.finditer(tests.badinput.__doc__ or "")]
+PAGE = "\n".join(page.__doc__ or "" for page in MAPS)
+NAMED = [(m["file"], m["test"]) for m in ENTRY.finditer(PAGE)]
 
 
 def names_in(file: Path) -> set[str]:
@@ -25,7 +28,7 @@ def test_a_test_that_is_named_exists(file: str, test: str) -> None:
 
 
 def test_every_line_of_the_map_is_understood() -> None:
-    assert len(NAMED) == (tests.badinput.__doc__ or "").count("::")
+    assert len(NAMED) == PAGE.count("::")
 
 
 def test_every_test_of_this_folder_is_on_the_map() -> None:

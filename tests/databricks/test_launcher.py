@@ -226,6 +226,18 @@ def test_a_volume_that_is_silent_for_a_while_loses_no_message(run: Run, workspac
     assert fault.hits == 8
 
 
+def test_a_volume_that_is_closed_in_mid_run_costs_no_outcome(run: Run, workspace: Workspace) -> None:
+    """What cannot be read delays messages, which say sooner what the control database knows, and fails nothing."""
+
+    def use(messages: Messages) -> list[Any]:
+        said = [next(message for message in messages if message == "first")]
+        workspace.state(Volumes).close(VOLUME)
+        return said + list(messages)
+
+    assert run("say('first'); time.sleep(2); say('second')", use) == ["first"]
+    assert only_run(workspace).result == "SUCCESS"
+
+
 def test_a_workspace_that_stays_silent_is_an_error_that_says_the_run_may_go_on(run: Run, workspace: Workspace) -> None:
     workspace.faults.add("GET", "jobs/runs/get", 500)
     with pytest.raises(TransientError, match=r"cannot answer now.*asked for run 1001.*may go on"):
@@ -258,6 +270,12 @@ def test_a_token_that_expires_in_mid_run_is_renewed(
     assert workspace.identity.issued >= 2
 
 
+def close_job(workspace: Workspace) -> None:
+    jobs = workspace.state(Jobs)
+    jobs.jobs[9] = {"name": "j"}
+    jobs.closed.add(9)
+
+
 REFUSALS: dict[str, tuple[Callable[[Workspace], None], dict[str, Any], str]] = {
     "an expired token": (
         lambda w: w.identity.expire(w.token),
@@ -278,6 +296,11 @@ REFUSALS: dict[str, tuple[Callable[[Workspace], None], dict[str, Any], str]] = {
         lambda w: None,
         {"databricks_job_id": 9},
         r"does not exist.*a run of the job 9.*Correct DATALOADER_DATABRICKS_JOB_ID",
+    ),
+    "a job of others": (
+        close_job,
+        {"databricks_job_id": 9},
+        r"Manage Run permissions on job 9.*a run of the job 9.*DATALOADER_DATABRICKS_JOB_ID.*Can Manage Run",
     ),
     "a job with other parameters": (
         lambda w: w.state(Jobs).jobs.update({9: {"name": "j", "parameters": [{"name": "p", "default": ""}]}}),

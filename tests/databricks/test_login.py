@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime, timedelta, tzinfo
 
 import pytest
+from databricks.sdk import oauth
 
 from dataloader_databricks import login
 from dataloader_databricks import workspace as client
@@ -80,3 +82,26 @@ def test_discovery_that_fails_for_minutes_is_given_up(robot: Workspace) -> None:
 def test_a_login_that_is_refused_is_no_silence(robot: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABRICKS_CLIENT_SECRET", "wrong")
     assert refused_within(5).kind == "unauthenticated"
+
+
+@pytest.mark.parametrize("hours", [-3, 3])
+def test_a_computer_whose_clock_is_wrong_logs_in_as_often(
+    robot: Workspace, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    """A token's lifetime is counted from its arrival, by whatever clock there is."""
+
+    class Wrong(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) + timedelta(hours=hours)
+
+    monkeypatch.setattr(oauth, "datetime", Wrong)
+    ask()
+    ask()
+    assert robot.identity.issued == 1
+    robot.identity.lifetime = 1
+    client._clients.clear()
+    ask()
+    time.sleep(1.2)
+    assert ask() == "robot"
+    assert robot.identity.issued == 3
