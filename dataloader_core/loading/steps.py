@@ -63,13 +63,20 @@ class Steps:
     """The steps of one plan, in order: :meth:`read` then :meth:`commit`, until ``read`` gives None."""
 
     def __init__(
-        self, load: LoadContext, plan: LoadPlan, source: SourceTable, session: SourceSession, target: Destination
+        self,
+        load: LoadContext,
+        plan: LoadPlan,
+        source: SourceTable,
+        session: SourceSession,
+        target: Destination,
+        settled: Look,
     ) -> None:
         self.load = load
         self.plan = plan
         self.source = source
         self.session = session
         self.target = target
+        self._settled: Look | None = settled
         self.totals = Totals()
         self.last_record: CommitRecord | None = None
         self._remaining: Iterator[tuple[int, Step]] = iter(enumerate(plan.steps, start=1))
@@ -91,12 +98,17 @@ class Steps:
         self.load.stop()
         self._report(step, 0, 0)
         where = self._where(step)
-        look = self.load.look_at_base(where)
+        look = self._look(where)
         with ExitStack() as scope:
             again = self._reader(step, where, scope)
             prepared = again(look)
             hit("load.after_read")
             return ReadStep(number, step, where, look, prepared, again, scope.pop_all())
+
+    def _look(self, where: Destination) -> Look:
+        """The target's first step goes by the look that the plan was made from; its commit notices what came since."""
+        settled, self._settled = self._settled, None
+        return settled if settled is not None and where is self.target else self.load.look_at_base(where)
 
     def _reader(self, step: Step, where: Destination, scope: ExitStack) -> Callable[[Look], Prepared]:
         policy = self.load.claim.table.schema_policy

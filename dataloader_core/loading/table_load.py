@@ -74,7 +74,7 @@ class TableLoad:
         plan, source = make_plan(load.registry, session, table, load_state(load.claim, look))
         hit("load.after_plan")
         load.note(*plan.notes)
-        self._steps = Steps(load, plan, source, session, target)
+        self._steps = Steps(load, plan, source, session, target, look)
 
     def read(self) -> ReadStep | None:
         """The next step's rows, read and not yet visible; None when all is done."""

@@ -89,10 +89,10 @@ def land(
     raise problem or rival(address.location)
 
 
-def land_empty(session: LoadSession, address: Address, handle: Handle, record: CommitRecord) -> Entry:
-    """A commit that changes no row and carries the record."""
+def land_empty(session: LoadSession, address: Address, since: int, record: CommitRecord) -> Entry:
+    """A commit that changes no row and carries the record. ``since``: as for :func:`land`."""
     none = session.spark.table(address.sql).limit(0)
-    return land(session, address, handle.version, record, lambda: by_options(session, address, none, record))
+    return land(session, address, since, record, lambda: by_options(session, address, none, record))
 
 
 def fence(session: LoadSession, address: Address, handle: Handle, record: CommitRecord, *, own: bool) -> None:
@@ -106,7 +106,7 @@ def fence(session: LoadSession, address: Address, handle: Handle, record: Commit
     if own:
         set_properties(session, address, {OWNER_PROPERTY: str(record.table_uid)})
         failpoints.hit("engine.between_owner_and_fence")
-    land_empty(session, address, handle, record)
+    land_empty(session, address, handle.version, record)
     failpoints.hit("engine.after_fence")
 
 

@@ -66,8 +66,9 @@ class SparkDestination(Destination):
         with spark_errors(self.location):
             properties = tuning.of_new_table(self._settings)
             creation.create(self.session, self.address, table, record, properties)
-            handle = _handle(self.look(record.table_uid))
-            commits.fence(self.session, self.address, handle, record, own=False)
+            failpoints.hit("engine.before_fence")
+            commits.land_empty(self.session, self.address, creation.VERSION, record)
+            failpoints.hit("engine.after_fence")
 
     def commit_empty(self, look: Look, record: CommitRecord, *, own: bool = False) -> None:
         with spark_errors(self.location):

@@ -1,11 +1,11 @@
-"""A read's Arrow parts as a Python data source: every part is a partition, read by an executor's own Python.
+"""A read's Arrow parts: every part is a partition, read by an executor's own Python.
 
 Imported on executors too: there must be this package, and the source's extra.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import uuid4
 
@@ -14,11 +14,27 @@ from pyspark.sql.types import StructType
 
 from dataloader_core.errors import DataLoaderError
 from dataloader_core.interfaces.source import ArrowPart
+from dataloader_engines.spark.kinds import is_connect
 from dataloader_engines.spark.reading_errors import CarriedError, as_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
+
+
+def rows_of(part: ArrowPart) -> Iterator[pa.RecordBatch]:
+    """On an executor.
+
+    Raises:
+        CarriedError: with the part's own error in it.
+    """
+    try:
+        yield from part.read()
+    except DataLoaderError as error:
+        text = as_text(error)
+    else:
+        return
+    raise CarriedError(text)
 
 
 class PartPartition(InputPartition):
@@ -43,13 +59,7 @@ class PartsReader(DataSourceReader):
 
     def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
         assert isinstance(partition, PartPartition)
-        try:
-            yield from partition.part.read()
-        except DataLoaderError as error:
-            text = as_text(error)
-        else:
-            return
-        raise CarriedError(text)
+        yield from rows_of(partition.part)
 
 
 class PartsSource(DataSource):
@@ -73,8 +83,29 @@ class PartsSource(DataSource):
 
 
 def arrow_dataframe(spark: SparkSession, parts: Sequence[ArrowPart], fields: StructType) -> DataFrame:
-    """The rows of all parts, one partition each. ``fields`` are exactly those of the parts' batches."""
-    given = {"parts": tuple(parts), "fields": fields}
+    """The rows of all parts, one partition each. ``fields`` are exactly those of the parts' batches.
+
+    A classic session maps a range of the parts' numbers: two processes less, which a data source starts to be planned.
+    Serverless lets no such function reach the network, so that Spark Connect takes the data source.
+    """
+    if is_connect(spark):
+        return _data_source(spark, tuple(parts), fields)
+    return spark.range(0, len(parts), 1, len(parts)).mapInArrow(_reader(tuple(parts)), fields)
+
+
+def _data_source(spark: SparkSession, parts: tuple[ArrowPart, ...], fields: StructType) -> DataFrame:
+    given = {"parts": parts, "fields": fields}
     source: type[DataSource] = type(f"dataloader_{uuid4().hex}", (PartsSource,), given)
     spark.dataSource.register(source)
     return spark.read.format(source.name()).load()
+
+
+def _reader(parts: tuple[ArrowPart, ...]) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """What an executor does with the numbers of parts. It travels with every task, the parts in it."""
+
+    def read(numbers: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in numbers:
+            for number in batch.column(0).to_pylist():
+                yield from rows_of(parts[number])
+
+    return read

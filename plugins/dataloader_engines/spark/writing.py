@@ -62,13 +62,12 @@ class Writer:
         return self._append()
 
     def _replace(self, loss: LossPolicy) -> Committed:
-        there = self._rows_there()
-        check_replace(loss, read=self.staged.rows, there=there)
+        check_replace(loss, read=self.staged.rows, there=self.handle.rows)
         schema = self._overwritten_schema()
         self._ready(schema)
         entry = self._land(lambda: self._by_options(self.rows(), where=_ALL, schema=schema))
         self._keep_clustering(schema)
-        return self._committed(entry, deleted=there, total=self.staged.rows, how="overwrite")
+        return self._committed(entry, deleted=self.handle.rows, total=self.staged.rows, how="overwrite")
 
     def _append(self) -> Committed:
         schema = self._merged_schema()
@@ -190,12 +189,6 @@ class Writer:
             listed = ", ".join(map(quote, kept))
             with self.session.alone():
                 self.session.sql(f"ALTER TABLE {self.address.sql} CLUSTER BY ({listed})").collect()
-
-    def _rows_there(self) -> int:
-        if not self.look.has_rows:
-            return 0
-        [row] = self.session.sql(f"SELECT count(*) AS rows FROM {self.address.sql}").collect()
-        return int(row.rows)
 
     def _committed(
         self,
