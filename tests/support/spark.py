@@ -48,7 +48,7 @@ def start(warehouse: Path) -> SparkSession:
 
     environment()
     builder = SparkSession.builder.master("local[2]").appName("dataloader tests")
-    for name, value in {**CONF, PORT: _free_port(), "spark.sql.warehouse.dir": str(warehouse)}.items():
+    for name, value in {**CONF, PORT: free_port(), "spark.sql.warehouse.dir": str(warehouse)}.items():
         builder = builder.config(name, value)
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("FATAL")
@@ -60,17 +60,27 @@ def connect_url(spark: SparkSession) -> str:
     return f"sc://127.0.0.1:{spark.sparkContext.getConf().get(PORT)}"
 
 
-def _free_port() -> str:
+def free_port() -> str:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return str(probe.getsockname()[1])
 
 
+def needs_java() -> None:
+    if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
+        pytest.skip("Spark needs Java 17 or newer")
+
+
+@pytest.fixture(scope="session")
+def java() -> None:
+    """For what starts a JVM of its own."""
+    needs_java()
+
+
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """A session with Delta; take ``spark.newSession()`` where settings are changed."""
-    if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
-        pytest.skip("Spark needs Java 17 or newer")
+    needs_java()
     session = start(tmp_path_factory.mktemp("warehouse"))
     yield session
     session.stop()

@@ -13,7 +13,8 @@ from dataloader_core.interfaces.source import Check
 from dataloader_engines.spark import versions
 from dataloader_engines.spark.address import address
 from dataloader_engines.spark.destination import SparkDestination
-from dataloader_engines.spark.session import Sessions, on_databricks
+from dataloader_engines.spark.kinds import on_databricks
+from dataloader_engines.spark.session import Sessions
 from dataloader_engines.spark.settings import SparkSettings
 
 

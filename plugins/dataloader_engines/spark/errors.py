@@ -101,7 +101,7 @@ def translated(location: str, error: BaseException) -> DataLoaderError:
     if says(_MISMATCH):
         return ConfigurationError(
             f"Spark and the jar of Delta do not fit together ({name}).",
-            cure="Use the Delta that is made for this Spark; `dataloader plugins doctor` says which.",
+            cure="Use the Delta that is made for this Spark; `dataloader doctor` says which.",
         )
     if says(_NO_SPARK):
         return _no_spark(location)

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-_WORKSPACE: Final = re.compile(r"sc://[^/:;]*\.(?:azuredatabricks\.net|databricks\.(?:com|us|azure\.(?:us|cn)))\b")
+_WORKSPACE: Final = re.compile(
+    r"sc://[^/:;]*\.(?:azuredatabricks\.net|databricks\.(?:com|us|azure\.(?:us|cn)))(?=[:/;]|$)"
+)
 
 
 def on_databricks() -> bool:

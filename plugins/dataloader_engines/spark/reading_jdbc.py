@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from functools import reduce
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import SecretStr
 from pyspark.sql import types as spark
 
-from dataloader_core.errors import ConfigurationError, SourceUnavailableError, UnrepresentableValueError
+from dataloader_core.errors import SourceUnavailableError, UnrepresentableValueError
 from dataloader_core.interfaces.source import JdbcRead
+from dataloader_engines.spark.drivers import bring_driver, missing
+from dataloader_engines.spark.kinds import is_connect
 from dataloader_engines.spark.reading_errors import SPARK_ERRORS, as_text
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql import Column, DataFrame, DataFrameReader, SparkSession
 
 _CELLS: Final = 1 << 18
 _ROWS: Final = (100, 10_000)
@@ -30,7 +34,8 @@ def jdbc_dataframe(spark: SparkSession, read: JdbcRead, fields: spark.StructType
 
     Raises:
         SourceUnavailableError: a column arrives as a type that may lose something on the way to the projected one.
-        ConfigurationError: the driver is not there.
+        ConfigurationError: the driver is not there, and not to be had here.
+        DestinationUnavailableError: it could not be fetched.
     """
     low, high = _ROWS
     options = {
@@ -42,17 +47,24 @@ def jdbc_dataframe(spark: SparkSession, read: JdbcRead, fields: spark.StructType
     }
     # A reader each: `option` changes the one that it is called on.
     tables = [spark.read.format("jdbc").options(**options, dbtable=f"(\n{select}\n) q") for select in read.selects]
+    frames = _frames(tables, read, fields)
+    if frames is None:
+        bring_driver(spark, read)
+        frames = _frames(tables, read, fields)
+    if frames is None:
+        raise missing(read, f"Add {', '.join(read.packages)} to where Spark was started")
+    return reduce(lambda one, other: one.unionAll(other), frames)
+
+
+def _frames(tables: Sequence[DataFrameReader], read: JdbcRead, fields: spark.StructType) -> list[DataFrame] | None:
+    """None: Spark does not know the driver's class."""
     try:
-        frames = [_typed(table.load(), read.as_text, fields) for table in tables]
+        return [_typed(table.load(), read.as_text, fields) for table in tables]
     except SPARK_ERRORS as error:
-        if f"ClassNotFoundException: {read.driver}" not in str(error):
-            raise
-    else:
-        return reduce(lambda one, other: one.unionAll(other), frames)
-    raise ConfigurationError(
-        f"Spark has no JDBC driver {read.driver}.",
-        cure=f"Add {', '.join(read.packages)} to the cluster's libraries, or set way_of_reading to another.",
-    )
+        # Classic Spark says "ClassNotFoundException: CLASS", Connect "(java.lang.ClassNotFoundException) CLASS".
+        if re.search(rf"ClassNotFoundException\W+{re.escape(read.driver)}\b", str(error)):
+            return None
+        raise
 
 
 def _plain(value: str | SecretStr) -> str:
@@ -99,7 +111,7 @@ def _kept(frame: DataFrame, given: spark.StructField, wanted: spark.StructField)
 
 def _functions_for(frame: DataFrame) -> Any:
     """The functions of this kind of Spark: pyspark's own choice goes by the process, which may use both kinds."""
-    if type(frame).__module__.startswith("pyspark.sql.connect"):
+    if is_connect(frame):
         from pyspark.sql.connect import functions as connect
 
         return connect

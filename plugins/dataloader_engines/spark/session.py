@@ -17,8 +17,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dataloader_core.commit import CommitRecord, app_id
 from dataloader_core.errors import ConfigurationError
-from dataloader_engines.spark import versions
+from dataloader_engines.spark import jvm, versions
+from dataloader_engines.spark.drivers import Drivers
 from dataloader_engines.spark.errors import SPARK_ERRORS, spark_errors
+from dataloader_engines.spark.kinds import is_connect as is_connect
+from dataloader_engines.spark.kinds import on_databricks
 from dataloader_engines.spark.settings import SparkSettings
 
 if TYPE_CHECKING:
@@ -52,14 +55,6 @@ _OWN: Final[Mapping[str, str]] = {
 _APP: Final = "spark.databricks.delta.write.txnAppId"
 _VERSION: Final = "spark.databricks.delta.write.txnVersion"
 _METADATA: Final = "spark.databricks.delta.commitInfo.userMetadata"
-
-
-def on_databricks() -> bool:
-    return "DATABRICKS_RUNTIME_VERSION" in os.environ
-
-
-def is_connect(session: SparkSession) -> bool:
-    return type(session).__module__.startswith("pyspark.sql.connect")
 
 
 def connect(remote: str) -> SparkSession:
@@ -132,6 +127,7 @@ class Sessions:
         self._lock = threading.Lock()
         self._main: SparkSession | None = None
         self._shared = threading.RLock()
+        self._drivers = Drivers(settings)
 
     def open(self) -> LoadSession:
         """A session for one load.
@@ -145,6 +141,7 @@ class Sessions:
         own = _another(self._main, self.settings.spark_remote)
         lock = threading.RLock() if own is not None else self._shared
         spark = own or self._main
+        self._drivers.serve(spark)
         with spark_errors("Spark"):
             _configure(spark)
             confs = self.settings.session_confs == "auto" and _takes_transactions(spark)
@@ -175,6 +172,7 @@ class Sessions:
             # Executors here are this Python's own: otherwise they are whatever python3 is in PATH.
             os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         conf = {**_STATIC, **local, **_OWN, **versions.jars(self.settings), **self.settings.spark_conf}
+        jvm.launch(conf)
         for key, value in conf.items():
             builder = builder.config(key, value)
         return builder.getOrCreate()

@@ -8,8 +8,9 @@ from typing import Final
 from dataloader_core.plan import Merge, Write
 from dataloader_engines.spark import commits
 from dataloader_engines.spark.address import Address
+from dataloader_engines.spark.kinds import on_databricks
 from dataloader_engines.spark.look import Handle
-from dataloader_engines.spark.session import LoadSession, on_databricks
+from dataloader_engines.spark.session import LoadSession
 from dataloader_engines.spark.settings import SparkSettings
 from dataloader_engines.spark.sql import quote
 

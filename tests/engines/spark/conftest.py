@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.support.spark import spark
+from tests.support.spark import java, spark
 
-__all__ = ["spark"]
+__all__ = ["java", "spark"]

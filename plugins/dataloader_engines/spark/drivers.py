@@ -1,0 +1,128 @@
+"""JDBC drivers that Spark lacks: taken from a folder of jars, or fetched, when a read first asks for one.
+
+What helps depends on the kind of session (seen with Spark 4.1). ``ADD JAR`` in a classic session gives the class to all
+of them, but of their threads only to the one that says it: so every thread that finds no class says it again. Spark
+Connect accepts it and does not find the class: there a session sees what was sent to that session.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from weakref import WeakKeyDictionary
+
+from dataloader_core.errors import ConfigurationError, DataLoaderError
+from dataloader_core.interfaces.source import JdbcRead
+from dataloader_engines.spark.errors import SPARK_ERRORS, translated
+from dataloader_engines.spark.jvm import not_fetched
+from dataloader_engines.spark.kinds import databricks_remote, is_connect, on_databricks
+from dataloader_engines.spark.settings import SparkSettings
+from dataloader_engines.spark.sql import text
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+_AGAIN: Final = 60.0
+"""Seconds in which a fetch that failed is not tried again: the other tables of a run would each wait for it."""
+_SERVED: WeakKeyDictionary[SparkSession, Drivers] = WeakKeyDictionary()
+
+
+class Drivers:
+    """Brings drivers into the sessions of one engine. Of loads that ask at once, one fetches and the others wait."""
+
+    def __init__(self, settings: SparkSettings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._failed: dict[str, tuple[float, DataLoaderError]] = {}
+
+    def serve(self, spark: SparkSession) -> None:
+        """Reads of this session may ask."""
+        _SERVED[spark] = self
+
+    def bring(self, spark: SparkSession, read: JdbcRead) -> None:
+        """Make the read's driver known to the session.
+
+        Raises:
+            ConfigurationError: it is somebody else's business, or the folder has no jar with it.
+            DestinationUnavailableError: it could not be fetched.
+        """
+        if on_databricks() or databricks_remote(self._settings.spark_remote):
+            raise missing(read, f"Add {_listed(read.packages)} to the cluster's libraries")
+        if is_connect(spark):
+            spark.addArtifacts(str(self._jar(read)))
+            return
+        with self._lock:
+            self._add(spark, read)
+
+    def _jar(self, read: JdbcRead) -> Path:
+        folder = self._settings.spark_jars
+        if folder is None:
+            raise missing(
+                read,
+                f"Start the Spark Connect server with --packages {','.join(read.packages)}, or put the driver's jar "
+                "into a folder here and set DATALOADER_SPARK_JARS to it",
+            )
+        if (jar := jar_with(folder, read.driver)) is None:
+            raise missing(read, f"Put {_listed(read.packages)} into {folder} (DATALOADER_SPARK_JARS)")
+        return jar
+
+    def _add(self, spark: SparkSession, read: JdbcRead) -> None:
+        if self._settings.spark_jars is not None:
+            spark.sql(f"ADD JAR {text(str(self._jar(read).resolve()))}").collect()
+            return
+        since, problem = self._failed.get(read.driver, (0.0, None))
+        if problem is not None and time.monotonic() - since < _AGAIN:
+            raise type(problem)(problem.problem, cure=problem.cure)
+        try:
+            for package in read.packages:
+                _fetch(spark, package)
+        except DataLoaderError as problem:
+            self._failed[read.driver] = (time.monotonic(), problem)
+            raise
+
+
+def _fetch(spark: SparkSession, package: str) -> None:
+    """With what the package needs; ``?exclude=group:artifact`` behind the coordinates leaves some of that out."""
+    try:
+        spark.sql(f"ADD JAR {text(f'ivy://{package}')}").collect()
+    except SPARK_ERRORS as error:
+        problem = not_fetched(str(error)) or translated(package, error)
+    else:
+        return
+    raise problem
+
+
+def bring_driver(spark: SparkSession, read: JdbcRead) -> None:
+    """As :meth:`Drivers.bring`; refused in a session that no engine of ours opened."""
+    drivers = _SERVED.get(spark)
+    if drivers is None:
+        raise missing(read, f"Add {_listed(read.packages)} to it")
+    drivers.bring(spark, read)
+
+
+def missing(read: JdbcRead, cure: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"Spark has no JDBC driver {read.driver}.", cure=f"{cure}, or set way_of_reading to another."
+    )
+
+
+def jar_with(folder: Path, name: str) -> Path | None:
+    """The jar of a folder that holds a class."""
+    wanted = f"{name.replace('.', '/')}.class"
+    return next((jar for jar in sorted(folder.glob("*.jar")) if _holds(jar, wanted)), None)
+
+
+def _holds(jar: Path, entry: str) -> bool:
+    try:
+        with zipfile.ZipFile(jar) as archive:
+            return entry in archive.NameToInfo
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+def _listed(packages: Sequence[str]) -> str:
+    return ", ".join(packages)

@@ -1,0 +1,126 @@
+"""The JVM that this process starts: what it says on its way up, and why it did not come up.
+
+Ivy, which fetches jars, tells every step on stderr, a hundred lines a start. Only lines that are known to be such steps
+are left out, and Spark's remark on a jar that a second thread adds; all others pass. Where the JVM ends before it is
+ready, its own words are all there is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import threading
+from collections.abc import Mapping
+from typing import Final
+
+from dataloader_core.errors import DataLoaderError, DestinationUnavailableError
+
+log = logging.getLogger(__name__)
+
+_STEP: Final = re.compile(
+    rb":: (?:loading settings|resolving dependencies|resolution report|retrieving) ::"
+    rb"|Ivy Default Cache set to: |The jars for the packages stored in: |\S+#\S+ added as a dependency$"
+    rb"|\tconfs: \[|\tfound \S+#\S+ in |\t:: (?:modules in use|evicted modules):$|\t\S+#\S+;\S+ (?:from|by) .*in \["
+    rb"|\t-+$|\t\||\t\d+ artifacts copied, |downloading \S+ \.\.\.$|\t\[SUCCESSFUL "
+    rb"|WARNING: Using incubator modules: |\S+ \S+ WARN SparkContext: The JAR .* has been added already\."
+)
+_NOT_FETCHED: Final = re.compile(r"(?:unresolved dependency|download failed): ([\w.-]+)#([\w.-]+);([\w.-]+)")
+_STDERR: Final = 2
+
+
+def is_step(line: bytes) -> bool:
+    """Whether a line tells of nothing but a step that went well."""
+    return _STEP.match(line.rstrip(b"\r\n")) is not None
+
+
+def not_fetched(text: str) -> DataLoaderError | None:
+    """What Ivy did not get, if that is what the text tells. It cannot tell a wrong name from a network that is down."""
+    found = _NOT_FETCHED.search(text)
+    if found is None:
+        return None
+    return DestinationUnavailableError(
+        f"Spark could not fetch {':'.join(found.groups())}: no repository has it, or none can be reached.",
+        cure="Let this machine reach Maven Central, name another repository (DATALOADER_SPARK_CONF="
+        "spark.jars.repositories=...), or put the jars into a folder and set DATALOADER_SPARK_JARS to it.",
+    )
+
+
+class _Words(threading.Thread):
+    """Passes on what the JVM says for as long as it lives: held back until it is up, and without Ivy's steps."""
+
+    def __init__(self) -> None:
+        super().__init__(name="dataloader-spark-stderr", daemon=True)
+        self._read, self.write = os.pipe()
+        self._lock = threading.Lock()
+        self._held: list[bytes] | None = []
+
+    def run(self) -> None:
+        with os.fdopen(self._read, "rb") as lines:
+            for line in lines:
+                with self._lock:
+                    if self._held is not None:
+                        self._held.append(line)
+                    elif not is_step(line):
+                        _pass_on(line)
+
+    def up(self) -> None:
+        with self._lock:
+            held, self._held = self._held or [], None
+            for line in held:
+                if not is_step(line):
+                    _pass_on(line)
+
+    def why(self) -> DataLoaderError:
+        """Once the JVM has ended and every end of the pipe is closed."""
+        self.join(timeout=10)
+        with self._lock:
+            held, self._held = self._held or [], None
+        text = b"".join(held).decode(errors="replace")
+        if (problem := not_fetched(text)) is not None:
+            log.debug("Spark did not start:\n%s", text)
+            return problem
+        for line in held:
+            _pass_on(line)
+        return DestinationUnavailableError(
+            "Spark's Java ended before it was ready; the console has its own words.",
+            cure="Check DATALOADER_SPARK_CONF (memory, options of Java) and JAVA_HOME; `dataloader doctor` says more.",
+        )
+
+
+def _pass_on(line: bytes) -> None:
+    """To the file itself: `sys.stderr` has a lock that a thread may not wait for while Python ends."""
+    with contextlib.suppress(OSError):
+        os.write(_STDERR, line)
+
+
+def launch(settings: Mapping[str, str]) -> None:
+    """Start the JVM for the classic session that is made next, unless this process has one.
+
+    Args:
+        settings: Configuration of that session; some of it counts only now: memory, jars.
+
+    Raises:
+        DestinationUnavailableError: it ended at once; a jar could not be fetched, for instance.
+    """
+    from pyspark import SparkConf, SparkContext
+    from pyspark.errors import PySparkRuntimeError
+    from pyspark.java_gateway import launch_gateway
+
+    if SparkContext._gateway is not None:
+        return
+    conf = SparkConf()
+    conf.setAll(list(settings.items()))
+    words = _Words()
+    words.start()
+    try:
+        gateway = launch_gateway(conf, popen_kwargs={"stderr": words.write})  # type: ignore[no-untyped-call]  # PySpark's
+    except PySparkRuntimeError:
+        gateway = None
+    finally:
+        os.close(words.write)
+    if gateway is None:
+        raise words.why()
+    SparkContext._ensure_initialized(gateway=gateway)
+    words.up()
