@@ -30,10 +30,18 @@ def main() -> int:
     results: list[tuple[str, bool, float]] = []
     with tempfile.TemporaryDirectory() as folder:
         reports = [Path(folder) / "tests.xml", Path(folder) / "spark.xml"]
-        pytest = [sys.executable, "-m", "pytest", "-q", *sys.argv[1:]]
+        pytest = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "dataloader_core.testing.conformance.plugin",
+            *sys.argv[1:],
+        ]
         tests = [*pytest, "-m", "not spark", "-n", "2", "--dist", "loadfile", f"--junitxml={reports[0]}"]
         # One Spark session for all that need one, so one process.
-        spark = [*pytest, "-m", "spark and not long", "-p", "no:xdist", f"--junitxml={reports[1]}"]
+        spark = [*pytest, "-m", "spark", "-p", "no:xdist", f"--junitxml={reports[1]}"]
         chaos = [sys.executable, "-m", "tests.chaos", "--kills", KILLS]
         for name, command in (*CHECKS, ("tests", tests)):
             results.append(_run(name, command))
@@ -86,7 +94,6 @@ def _summary(results: list[tuple[str, bool, float]], counts: Counter[str], skipp
         print(f"{name:8s} {'passed' if ok else 'FAILED'}  {seconds:6.1f} s")
     if not IN_CI:
         print(f"chaos killed {KILLS} processes here; CI kills 200, `make chaos KILLS=1000` as many as you like")
-    print("not run: the conformance suite over Spark; `pytest -m spark tests/conformance` does")
     for reason, count in skipped.items():
         print(f"skipped {count} x {reason}")
     if not skipped:

@@ -14,7 +14,7 @@ import pytest
 from tests.chaos.trials import Tally, Trial, wake
 from tests.chaos.world import SUBJECTS, World, world
 
-pytestmark = [pytest.mark.spark, pytest.mark.long, pytest.mark.chaos]
+pytestmark = [pytest.mark.spark, pytest.mark.chaos]
 LOST = 1
 
 

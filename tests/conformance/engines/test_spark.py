@@ -22,7 +22,6 @@ from tests.support.loads import local_engine
 
 pytestmark = [
     pytest.mark.spark,
-    pytest.mark.long,
     pytest.mark.usefixtures("spark"),
     # py4j leaves the sockets of its callbacks to the garbage collector
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
@@ -35,7 +34,30 @@ def spark_engine(lake: Path) -> Engine:
 
 class TestSpark(EngineConformance):
     engine_class = SparkEngine
-    spared: ClassVar = {"a strategy keeps its promise*": "the types of PostgreSQL show whole loads by every strategy"}
+    spared: ClassVar = {
+        "a strategy keeps its promise*": "the types of PostgreSQL show whole loads by every strategy",
+        **{
+            case: f"it takes long, and {shown} shows the same"
+            for case, shown in (
+                *((f"the highest value read is exact: {kind}*", "bigint") for kind in ("int", "date")),
+                ("the highest value read is exact: bigint, a[lb]*", "the local engine, by the same rule,"),
+                ("random steps do what the interpreter does: 1", "another seed"),
+                ("a window deletes what it says and no row without a day: outside", "both at once"),
+                ("a window deletes what it says and no row without a day: missing", "both at once"),
+                ("a commit is made again after an optimize in between: append", "the merge"),
+                ("a commit is made again after an optimize in between: replace", "the merge"),
+                ("a commit through an old look is refused until it looks again: append", "the merge"),
+                ("a commit through an old look is refused until it looks again: replace", "the merge"),
+                ("a load that was fenced meanwhile changes nothing: append", "the merge"),
+                ("more than the fraction is not taken away: replace", "the window"),
+                ("a feature that is only possible is no problem: version 2", "a table of version 7"),
+            )
+        },
+        **{
+            f"a feature is handled or refused by name: {feature}": "it takes long; DATALOADER_CONFORMANCE=all runs it"
+            for feature in ("change data feed", "a default", "partitions")
+        },
+    }
 
     @classmethod
     def new_engine(cls, folder: Path) -> Engine:
@@ -68,12 +90,15 @@ class TestBothInTurn(RecoveredLoads):
         for case, strategy, shown in (
             ("a crash between the two commits neither loses nor doubles", "full", "rolling"),
             ("a crash between the two commits neither loses nor doubles", "check", "incremental"),
-            ("a crash between the two commits neither loses nor doubles", "backfill", "published"),
+            ("a crash between the two commits neither loses nor doubles", "backfill", "a later chunk"),
+            ("a crash between the two commits neither loses nor doubles", "published", "a later chunk"),
             ("a stale load changes nothing", "full", "rolling"),
             ("a stale load changes nothing", "incremental", "rolling"),
             ("an optimize in between is no obstacle", "full", "append_only"),
-            ("an optimize in between is no obstacle", "rolling", "incremental"),
+            ("an optimize in between is no obstacle", "rolling", "append_only"),
+            ("an optimize in between is no obstacle", "incremental", "append_only"),
             ("a backfill goes on after its last committed chunk: 1", "backfill", "a later chunk"),
+            ("a backfill goes on after its last committed chunk: 3", "backfill", "published"),
             ("a backfill goes on after its last committed chunk: 1", "published", "a later chunk"),
         )
     }
