@@ -44,7 +44,7 @@ ANSWERS = {
     "cancel": "`control_key`, `cancelled`",
     "adopt": "`control_key`, `destination`, `from`: the table_uid taken over, or null",
     "plugins list": "`plugins`: kind, name, aliases, summary, package, version, entry_point, extra, conflict; `broken`",
-    "plugins doctor": "`ok`, `checks`: a list of Check",
+    "doctor": "`ok`, `checks`: a list of Check",
 }
 """What each command answers with ``--json``."""
 
@@ -69,6 +69,8 @@ def _leaves(group: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
         yield " ".join(path), group
         return
     for name, child in group.commands.items():
+        if child.hidden:
+            continue
         yield from _leaves(child, (*path, name))
 
 

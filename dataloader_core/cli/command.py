@@ -53,8 +53,12 @@ def _is_usage(error: Exception) -> bool:
     return hasattr(error, "exit_code") and hasattr(error, "format_message")
 
 
-def command(app: typer.Typer, name: str) -> Callable[[Function], Function]:
-    """Register ``function(out, ...)`` as a command of ``app`` with the options that all commands have."""
+def command(app: typer.Typer, name: str, *, hidden: bool = False) -> Callable[[Function], Function]:
+    """Register ``function(out, ...)`` as a command of ``app`` with the options that all commands have.
+
+    Args:
+        hidden: An old name: it works, and neither ``--help`` nor the reference shows it.
+    """
 
     def register(function: Function) -> Function:
         signature = inspect.signature(function, eval_str=True)
@@ -72,7 +76,7 @@ def command(app: typer.Typer, name: str) -> Callable[[Function], Function]:
 
         run.__signature__ = signature.replace(parameters=[*own, *shared])  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in [*own, *shared]}
-        app.command(name)(run)
+        app.command(name, hidden=hidden)(run)
         return function
 
     return register

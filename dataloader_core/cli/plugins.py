@@ -1,4 +1,4 @@
-"""``dataloader plugins``: what is installed, and whether it works."""
+"""``dataloader plugins`` and ``dataloader doctor``: what is installed, and whether it works."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(name="plugins", help="Sources, strategies, secret backends, engines, launchers.")
     app.add_typer(group, no_args_is_help=True)
     command(group, "list")(list_)
-    command(group, "doctor")(doctor)
+    command(app, "doctor")(doctor)
+    command(group, "doctor", hidden=True)(doctor)
 
 
 def list_(out: Output) -> None:
@@ -53,7 +54,7 @@ def list_(out: Output) -> None:
 
 
 def doctor(out: Output) -> None:
-    """Check settings, plugins and their drivers. Exit code 1 if anything is wrong."""
+    """Check settings, plugins, drivers and, with Spark, Java and jars. Exit code 1 if anything is wrong."""
     from dataloader_core.cli.checks import write_checks
     from dataloader_core.plugins.doctor import checks
 

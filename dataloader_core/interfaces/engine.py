@@ -15,7 +15,14 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from dataloader_core.commit import CommitRecord, Look
-from dataloader_core.interfaces.source import Check, Progress, SourceSnapshot, Unrepresentable, WayOfReading
+from dataloader_core.interfaces.source import (
+    Check,
+    JdbcDriver,
+    Progress,
+    SourceSnapshot,
+    Unrepresentable,
+    WayOfReading,
+)
 from dataloader_core.plan import Step
 from dataloader_core.table import SourceTable
 from dataloader_core.values import Value
@@ -191,4 +198,11 @@ class Engine(ABC):
 
     @abstractmethod
     def checks(self) -> Sequence[Check]:
-        """What ``plugins doctor`` reports: storage reachable, versions, drivers."""
+        """What ``doctor`` reports: storage reachable, versions."""
+
+    def driver_checks(self, drivers: Mapping[str, JdbcDriver]) -> Sequence[Check]:
+        """What ``doctor`` reports of the JDBC drivers of the sources that are installed, by their names.
+
+        For engines that read by ``jdbc``.
+        """
+        return ()

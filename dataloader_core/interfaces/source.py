@@ -157,6 +157,14 @@ class ParquetOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class JdbcDriver:
+    """What reads by JDBC need: the driver's class, and Maven coordinates for those who must fetch it."""
+
+    driver: str
+    packages: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class JdbcRead:
     """A read as Spark carries it out by JDBC: every SELECT becomes one partition of one snapshot.
 
@@ -327,6 +335,8 @@ class SourceDialect(ABC):
     name: ClassVar[str]
     connection_model: ClassVar[type[BaseModel]]
     """Fields of a connection after secrets are resolved; secrets are ``SecretStr``."""
+    jdbc: ClassVar[JdbcDriver | None] = None
+    """For sources that offer the way ``jdbc``: ``doctor`` says where the driver comes from."""
 
     @abstractmethod
     def connect(self, connection: BaseModel, options: SessionOptions) -> SourceSession:

@@ -1,4 +1,4 @@
-"""What ``dataloader plugins doctor`` looks at: settings, broken plugins, names offered twice, missing drivers."""
+"""What ``dataloader doctor`` looks at: settings, broken plugins, names offered twice, missing drivers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from dataloader_core.embedded.folder import find_folder
 from dataloader_core.errors import DataLoaderError
 from dataloader_core.failpoints import LOG_VARIABLE, POINTS_VARIABLE
-from dataloader_core.interfaces.source import Check
+from dataloader_core.interfaces.source import Check, JdbcDriver
 from dataloader_core.plugins.manager import Kind, PluginOffer, Registry, default_registry
 from dataloader_core.settings import EMBEDDED, PREFIX, Settings, mask_url, read_settings, variable
 
@@ -91,8 +91,19 @@ def _engine(registry: Registry, settings: Settings, environ: Mapping[str, str]) 
     try:
         engine = registry.engine(settings.engine)(read_settings(record.settings, environ))
         yield from engine.checks()
+        yield from engine.driver_checks(_drivers(registry))
     except DataLoaderError as e:
         yield _failed(f"settings of {name}", e)
+
+
+def _drivers(registry: Registry) -> dict[str, JdbcDriver]:
+    """Of the sources that are installed; what keeps another from being loaded has a line of its own."""
+    found = {}
+    for offer in registry.listing():
+        if offer.kind == "source" and not _missing_requirements(offer):
+            with suppress(DataLoaderError):
+                found[offer.record.name] = registry.load(offer).jdbc
+    return {name: driver for name, driver in found.items() if driver is not None}
 
 
 def _selected(registry: Registry, kind: Kind, name: str) -> Check:

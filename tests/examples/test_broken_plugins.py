@@ -80,9 +80,9 @@ def test_each_broken_plugin_is_listed_with_package_version_and_cause(broken: Pat
 def test_the_doctor_names_them_and_is_not_content(broken: Path, outsider: Outsider) -> None:
     outsider.ok("init")
     outsider.install(broken)
-    done = outsider.run("plugins", "doctor", "--json")
+    done = outsider.run("doctor", "--json")
     assert done.returncode == 1
-    checks = {check["name"]: check for check in outsider.json("plugins", "doctor")["checks"]}
+    checks = {check["name"]: check for check in outsider.json("doctor")["checks"]}
     for plugin, cause in CAUSES.items():
         check = checks[f"plugin {plugin}"]
         assert not check["ok"]

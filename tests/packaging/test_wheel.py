@@ -71,7 +71,7 @@ def test_without_extras_the_command_line_still_explains_itself(bare: Environment
 
 
 def test_without_extras_a_missing_driver_becomes_an_install_hint(bare: Environment) -> None:
-    done = bare.run("dataloader", "plugins", "doctor", "--json")
+    done = bare.run("dataloader", "doctor", "--json")
     assert done.returncode == 1, done.stderr
     failed = {check["name"]: check for check in json.loads(done.stdout)["checks"] if not check["ok"]}
     assert failed["engine local"]["cure"].endswith("pip install 'dataloader-core[local]'")
@@ -89,6 +89,6 @@ def test_without_extras_the_embedded_database_becomes_an_install_hint(bare: Envi
 def test_with_all_extras_nothing_is_missing(complete: Environment, tmp_path: Path, database: str) -> None:
     settings = {"DATALOADER_LAKE": str(tmp_path), "DATALOADER_CONTROL_URL": database}
     assert complete.run("dataloader", "init", **settings).returncode == 0
-    done = complete.run("dataloader", "plugins", "doctor", "--json", **settings)
+    done = complete.run("dataloader", "doctor", "--json", **settings)
     assert [check for check in json.loads(done.stdout)["checks"] if not check["ok"]] == []
     assert done.returncode == 0

@@ -1,4 +1,4 @@
-"""`plugins doctor` names what is wrong and the cure."""
+"""`doctor` names what is wrong and the cure."""
 
 from __future__ import annotations
 
@@ -40,6 +40,22 @@ def test_a_control_database_that_nobody_runs_is_no_sound_one(deployment: dict[st
     check = checks(deployment | {"DATALOADER_CONTROL_URL": nobody})["control database"]
     assert not check.ok
     assert "hunter2" not in f"{check.detail} {check.cure}"
+
+
+def test_with_spark_the_drivers_of_installed_sources_are_told(deployment: dict[str, str]) -> None:
+    found = checks(deployment | {"DATALOADER_ENGINE": "spark"})
+    assert {"pyspark", "java", "jars", "jdbc postgresql"} <= set(found)
+    assert "org.postgresql:postgresql:" in found["jdbc postgresql"].detail
+
+
+def test_the_doctors_old_name_still_works() -> None:
+    from typer.testing import CliRunner
+
+    from dataloader_core.cli.main import app
+
+    told = [CliRunner().invoke(app, [*name, "--json"]).stdout for name in (["doctor"], ["plugins", "doctor"])]
+    assert told[0] == told[1]
+    assert '"checks"' in told[0]
 
 
 def test_a_missing_lake_is_named(deployment: dict[str, str]) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 from pydantic import BaseModel
 
 from dataloader_core.errors import DataLoaderError
 from dataloader_core.interfaces.engine import Destination, Engine
-from dataloader_core.interfaces.source import Check
-from dataloader_engines.spark import versions
+from dataloader_core.interfaces.source import Check, JdbcDriver
+from dataloader_engines.spark import jars, versions
 from dataloader_engines.spark.address import address
 from dataloader_engines.spark.destination import SparkDestination
 from dataloader_engines.spark.kinds import on_databricks
@@ -36,6 +36,10 @@ class SparkEngine(Engine):
         """Without starting Spark, which would take seconds."""
         return tuple(_check(name, look) for name, look in self._looks().items())
 
+    def driver_checks(self, drivers: Mapping[str, JdbcDriver]) -> Sequence[Check]:
+        """None is wrong: only reads by ``jdbc`` need one."""
+        return tuple(Check(f"jdbc {name}", True, jars.of_driver(self.settings, d)) for name, d in drivers.items())
+
     def _looks(self) -> dict[str, Callable[[], str]]:
         looks: dict[str, Callable[[], str]] = {
             "pyspark": lambda: (
@@ -54,10 +58,7 @@ class SparkEngine(Engine):
         return f"below {self.settings.lake}" if self.settings.lake else "by three names in the catalog"
 
     def _jars(self) -> str:
-        folder, spark = self.settings.spark_jars, versions.check_pyspark()
-        if folder is not None:
-            return f"{versions.check_jars(folder, spark)} in {folder}"
-        return f"{versions.delta_package(spark)} is fetched when Spark starts (DATALOADER_SPARK_JARS: a folder instead)"
+        return jars.of_delta(self.settings, versions.check_pyspark())
 
 
 _ANY = ("<catalog>", "<schema>", "<table>")

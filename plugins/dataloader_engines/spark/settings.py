@@ -21,8 +21,8 @@ class SparkSettings(BaseModel):
         spark_remote: A Spark Connect URL (``sc://host:15002``), without a token.
         spark_master: Where Spark runs that this process starts itself.
         spark_jars: Folder with the jars of Delta and of JDBC drivers, for machines without a network. None: Spark
-            fetches them.
-        spark_packages: Maven coordinates of further jars to fetch, for instance of JDBC drivers.
+            fetches what is needed.
+        spark_packages: Maven coordinates of further jars to fetch when Spark starts; JDBC drivers come by themselves.
         spark_conf: Configuration of the session that this process starts.
         spark_parts: Into how many pieces a read is cut; None: as many as the source advises.
         session_confs: ``off``: the session takes no configuration (serverless), so that merges are rewrites.

@@ -9,12 +9,13 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, ClassVar
 
 from dataloader_core.errors import ConfigurationError
-from dataloader_core.interfaces.source import SessionOptions, SourceDialect
+from dataloader_core.interfaces.source import JdbcDriver, SessionOptions, SourceDialect
 from dataloader_core.plan import Column, Comparison, Condition, IsNull, Read, Relation
 from dataloader_core.types import INTEGERS
 from dataloader_core.values import Value, order_key, timestamp_text
 from dataloader_sources.postgresql import sqltext
 from dataloader_sources.postgresql.connection import PostgresConnection
+from dataloader_sources.postgresql.jdbc import JDBC
 from dataloader_sources.postgresql.types import quote
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Postgres(SourceDialect):
 
     name: ClassVar[str] = "postgresql"
     connection_model: ClassVar[type[BaseModel]] = PostgresConnection
+    jdbc: ClassVar[JdbcDriver | None] = JDBC
 
     def connect(self, connection: BaseModel, options: SessionOptions) -> PostgresSession:
         from dataloader_sources.postgresql.session import PostgresSession

@@ -14,7 +14,7 @@ from urllib.parse import quote as percent
 
 from pydantic import SecretStr
 
-from dataloader_core.interfaces.source import JdbcRead, SessionOptions
+from dataloader_core.interfaces.source import JdbcDriver, JdbcRead, SessionOptions
 from dataloader_core.plan import Column, Read
 from dataloader_sources.postgresql.connection import PostgresConnection, application_name, startup_options
 from dataloader_sources.postgresql.sqltext import lex
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from dataloader_sources.postgresql.layout import Layout
     from dataloader_sources.postgresql.scanner import ReaderSettings
 
-DRIVER: Final = "org.postgresql.Driver"
-PACKAGES: Final = ("org.postgresql:postgresql:42.7.14",)
+JDBC: Final = JdbcDriver("org.postgresql.Driver", ("org.postgresql:postgresql:42.7.14",))
 _AS_TEXT: Final = ("date", "timestamp", "timestamp_ntz")
 _SPARE: Final = timedelta(minutes=1)
 """The server's own time-outs come first: their errors say what happened."""
@@ -52,8 +51,8 @@ def jdbc_read(
     begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
     return JdbcRead(
         url=_url(connection),
-        driver=DRIVER,
-        packages=PACKAGES,
+        driver=JDBC.driver,
+        packages=JDBC.packages,
         selects=tuple(_without_placeholders(select) for select in selects),
         as_text=frozenset(c.target for c in read.columns if c.type.name in _AS_TEXT),
         session_init=_without_placeholders(";\n".join((begin, reader.join, *reader.setup))),

@@ -101,15 +101,15 @@ class PostgresSnapshot(SourceSnapshot):
     def _ways_of_others(self, read: Read) -> tuple[WayOfReading, WayOfReading]:
         """Ways whose bytes pass through the engine, in parts if it can share them out."""
         from dataloader_sources.postgresql.arrow import driver_problem
-        from dataloader_sources.postgresql.jdbc import DRIVER, PACKAGES, jdbc_problem
+        from dataloader_sources.postgresql.jdbc import JDBC, jdbc_problem
 
         layout = self._lay_out_at_once(read, self._session.options.parallel)
         missing = driver_problem()
         stream = f"ADBC: a stream on one connection, or DuckDB for an engine that shares out {layout.reason}"
         arrow = WayOfReading("arrow", missing is None, missing or stream, options={"parts": True})
         problem = jdbc_problem(self._session.settings)
-        options = {"driver": DRIVER, "packages": PACKAGES}
-        told = problem or f"{DRIVER}: {layout.reason}"
+        options = {"driver": JDBC.driver, "packages": JDBC.packages}
+        told = problem or f"{JDBC.driver}: {layout.reason}"
         return arrow, WayOfReading("jdbc", problem is None, told, len(layout.pieces), options)
 
     def write_parquet(self, read: Read, options: ParquetOptions, progress: Progress) -> Sequence[ParquetFile]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -19,6 +22,7 @@ from dataloader_core.errors import (
     RivalCommitError,
     UnrepresentableValueError,
 )
+from dataloader_core.interfaces.source import JdbcDriver
 from dataloader_core.plan import Comparison, IsNull
 from dataloader_core.types import BIGINT, BINARY, INT, STRING
 from dataloader_core.values import Value
@@ -181,6 +185,47 @@ def test_the_doctor_says_what_is_there_and_what_is_missing(monkeypatch: pytest.M
     bad = {c.name: c for c in SparkEngine(SparkSettings(spark_jars=tmp_path)).checks()}
     assert not any(bad[name].ok for name in ("java", "jars", "destinations"))
     assert all(bad[name].cure for name in ("java", "jars", "destinations"))
+
+
+DRIVER = {"postgresql": JdbcDriver("org.postgresql.Driver", ("org.postgresql:postgresql:42.7.14",))}
+
+
+@pytest.mark.parametrize(
+    ("settings", "files", "says"),
+    [
+        ({"spark_conf": {"spark.jars.ivy": "HERE"}}, (), "fetched when a load first needs it"),
+        ({"spark_conf": {"spark.jars.ivy": "HERE"}}, ("org.postgresql_postgresql-42.7.14.jar",), "there, in HERE/jars"),
+        (
+            {"spark_jars": "HERE/jars"},
+            (),
+            "missing; for way_of_reading = jdbc put org.postgresql:postgresql:42.7.14 into",
+        ),
+        ({"spark_jars": "HERE/jars"}, ("driver.jar",), "there: driver.jar in HERE/jars"),
+        ({"spark_remote": "sc://h:15002"}, (), "start the server with --packages org.postgresql:postgresql:42.7.14"),
+        ({"spark_remote": "sc://adb-1.2.azuredatabricks.net"}, (), "to the cluster's libraries"),
+    ],
+)
+def test_the_doctor_says_where_a_jdbc_driver_comes_from(
+    tmp_path: Path, settings: dict[str, Any], files: tuple[str, ...], says: str
+) -> None:
+    (tmp_path / "jars").mkdir()
+    for name in files:
+        with zipfile.ZipFile(tmp_path / "jars" / name, "w") as jar:
+            jar.writestr("org/postgresql/Driver.class", b"")
+    given = json.loads(json.dumps(settings).replace("HERE", str(tmp_path)))
+    [check] = SparkEngine(SparkSettings(**given)).driver_checks(DRIVER)
+    assert check.ok
+    assert check.name == "jdbc postgresql"
+    assert says.replace("HERE", str(tmp_path)) in check.detail
+
+
+def test_the_doctor_says_which_delta_fits_and_where_it_is(tmp_path: Path) -> None:
+    engine = SparkEngine(SparkSettings(lake="/lake", spark_conf={"spark.jars.ivy": str(tmp_path)}))
+    spark = versions.check_pyspark()
+    jars = next(c for c in engine.checks() if c.name == "jars")
+    assert (
+        f"delta-spark_{spark}_2.13:4.4.0, for PySpark {spark} and Scala 2.13: fetched when Spark starts" in jars.detail
+    )
 
 
 class SparkSays(Exception):
