@@ -129,9 +129,11 @@ def root() -> click.Group:
 
 
 def command_names() -> list[str]:
+    """Without hidden ones, which are there for whoever still types an older name."""
     found = []
     for name, command in root().commands.items():
-        found += [f"{name} {inner}" for inner in command.commands] if hasattr(command, "commands") else [name]
+        inner = command.commands.items() if hasattr(command, "commands") else ()
+        found += [f"{name} {word}" for word, one in inner if not one.hidden] if inner else [name]
     return found
 
 
