@@ -41,6 +41,7 @@ _NO_SPARK: Final = (
     "StatusCode.UNAVAILABLE", "Answer from Java side is empty", "SparkContext was shut down", "stopped SparkContext",
     "ExecutorLostFailure", "cluster terminated", "Error while obtaining a new communication channel",
 )  # fmt: skip
+_WORKER: Final = ("Python worker exited unexpectedly", "Python worker faulthandler", "PythonWorkerDied")
 _MEMORY: Final = ("OutOfMemoryError", "UNABLE_TO_ACQUIRE_MEMORY", "Container killed by YARN", "exit code 137")
 _DENIED: Final = (
     "PERMISSION_DENIED", "INSUFFICIENT_PERMISSIONS", "INSUFFICIENT_PRIVILEGES", "UNAUTHORIZED_ACCESS", "AccessDenied",
@@ -79,7 +80,10 @@ def spark_errors(location: str) -> Iterator[None]:
     try:
         yield
     except SPARK_ERRORS as error:
-        problem = translated(location, error)
+        try:
+            problem = translated(location, error)
+        except (OSError, EOFError):  # an error's text is asked of the JVM, which may be gone by now
+            problem = _no_spark(location)
     except (ConnectionError, EOFError):
         problem = _no_spark(location)
     else:
@@ -103,8 +107,14 @@ def translated(location: str, error: BaseException) -> DataLoaderError:
             f"Spark and the jar of Delta do not fit together ({name}).",
             cure="Use the Delta that is made for this Spark; `dataloader doctor` says which.",
         )
-    if says(_NO_SPARK):
+    if says(_NO_SPARK) or _cut_off(error):
         return _no_spark(location)
+    if says(_WORKER):
+        return DestinationUnavailableError(
+            f"A Python worker of Spark was killed while it worked on {location}, most often for want of memory.",
+            cure="Give the workers more memory (spark.executor.memoryOverhead), cut the read into more pieces "
+            "(DATALOADER_SPARK_PARTS), or set way_of_reading to jdbc.",
+        )
     if says(_MEMORY):
         return DestinationUnavailableError(
             f"Spark ran out of memory with {location}.",
@@ -164,7 +174,13 @@ def _of_table(location: str, name: str, text: str, says: object) -> DataLoaderEr
     )
 
 
+def _cut_off(error: BaseException) -> bool:
+    """Whether the JVM died while it was asked: then py4j says nothing but what it had asked."""
+    return type(error).__name__ == "Py4JError" and "Trace:" not in str(error)
+
+
 def _no_spark(location: str) -> DataLoaderError:
     return DestinationUnavailableError(
-        f"Spark went away while it worked on {location}.", cure="Look at the cluster; then load again."
+        f"Spark went away while it worked on {location}.",
+        cure="Look at the cluster, or at the memory that it has (spark.driver.memory); then load again.",
     )

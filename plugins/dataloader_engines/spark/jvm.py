@@ -11,11 +11,15 @@ import contextlib
 import logging
 import os
 import re
+import socket
+import subprocess
 import threading
+import warnings
 from collections.abc import Mapping
 from typing import Final
 
 from dataloader_core.errors import DataLoaderError, DestinationUnavailableError
+from dataloader_engines.spark.reading_errors import SPARK_ERRORS
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +32,10 @@ _STEP: Final = re.compile(
 )
 _NOT_FETCHED: Final = re.compile(r"(?:unresolved dependency|download failed): ([\w.-]+)#([\w.-]+);([\w.-]+)")
 _STDERR: Final = 2
+_ANSWER: Final = 5.0
+"""Seconds for a port of this machine to answer."""
+_ENDS: Final = 10.0
+"""Seconds for a JVM that takes no connections any more to end."""
 
 
 def is_step(line: bytes) -> bool:
@@ -93,6 +101,50 @@ def _pass_on(line: bytes) -> None:
     """To the file itself: `sys.stderr` has a lock that a thread may not wait for while Python ends."""
     with contextlib.suppress(OSError):
         os.write(_STDERR, line)
+
+
+def ended() -> bool:
+    """Whether the JVM that this process started is gone: killed, or out of memory."""
+    from pyspark import SparkContext
+
+    gateway = SparkContext._gateway
+    started = getattr(gateway, "proc", None)
+    if gateway is None or started is None:
+        return False
+    if started.poll() is None:
+        at = gateway.gateway_parameters
+        if _answers(at.address, at.port):
+            return False
+        # On its way out, which takes some seconds after it ran out of memory.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            started.wait(_ENDS)
+        started.kill()
+        started.wait()
+    return True
+
+
+def _answers(address: str, port: int) -> bool:
+    try:
+        socket.create_connection((address, port), timeout=_ANSWER).close()
+    except ConnectionRefusedError:
+        return False
+    except OSError:  # busy, not gone
+        return True
+    return True
+
+
+def forget() -> None:
+    """After that, let the process have another; PySpark alone would speak to the dead one for ever."""
+    from pyspark import SparkContext
+
+    context, gateway = SparkContext._active_spark_context, SparkContext._gateway
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns that the JVM may have crashed
+        for close in (getattr(context, "stop", None), getattr(gateway, "shutdown", None)):
+            if close is not None:
+                with contextlib.suppress(*SPARK_ERRORS, OSError):
+                    close()
+    SparkContext._active_spark_context = SparkContext._gateway = SparkContext._jvm = None
 
 
 def launch(settings: Mapping[str, str]) -> None:

@@ -136,6 +136,10 @@ class Sessions:
             ConfigurationError: Java, Spark, Delta or a jar is missing, or of another version.
         """
         with self._lock:
+            if self._main is not None and not is_connect(self._main) and jvm.ended():
+                log.warning("Spark's JVM is gone; another is started")
+                jvm.forget()
+                self._main = None
             if self._main is None:
                 self._main = self._start()
         own = _another(self._main, self.settings.spark_remote)
