@@ -1,1 +1,92 @@
-"""Bad input where Spark loads, item by item: the same kind of map as that of this package."""
+"""Bad input where Spark loads, item by item: the same kind of map as that of this package.
+
+Tables that Spark's own SQL made, processes that are really killed. Refusals of Unity Catalog are told from the texts
+that Databricks documents: there is none here to ask.
+
+no Java
+    ../engines/spark/test_spark_without_java.py::test_a_jvm_that_is_missing_is_named_with_its_cure
+    ../engines/spark/test_spark_without_java.py::test_the_doctor_says_what_is_there_and_what_is_missing
+no Java that comes up
+    ../engines/spark/test_drivers.py::test_a_java_that_does_not_come_up_is_told_as_why
+no jar of Delta
+    ../engines/spark/test_spark_without_java.py::test_jars_that_do_not_fit_are_named
+    ../engines/spark/test_drivers.py::test_a_java_that_does_not_come_up_is_told_as_why
+    ../engines/spark/test_drivers.py::test_a_jar_that_cannot_be_fetched_is_one_sentence
+no JDBC driver
+    ../engines/spark/test_drivers.py::test_a_folder_of_jars_brings_the_driver
+    ../engines/spark/test_drivers.py::test_to_spark_connect_the_driver_is_sent_by_every_load
+    ../engines/spark/test_drivers.py::test_on_databricks_nothing_is_brought
+    ../engines/spark/test_reading_failures.py::test_a_driver_that_is_not_there_is_named_with_its_coordinates
+no package of ours on the executors
+    ../engines/spark/test_reading_failures.py::test_a_python_without_the_package_is_told_as_that
+wrong versions: Java
+    ../engines/spark/test_spark_without_java.py::test_an_old_java_is_refused
+wrong versions: PySpark
+    ../engines/spark/test_spark_without_java.py::test_a_pyspark_without_delta_is_refused
+wrong versions: Delta, Scala
+    ../engines/spark/test_spark_without_java.py::test_jars_that_do_not_fit_are_named
+    ../engines/spark/test_spark_without_java.py::test_what_spark_says_is_told_as_our_errors_without_a_value
+Spark without Delta
+    ../engines/spark/test_spark_without_java.py::test_a_session_without_delta_is_refused
+a session of another time zone
+    ../engines/spark/test_spark_engine.py::test_a_session_of_another_time_zone_is_refused
+no grant on catalog, schema, table
+    ../engines/spark/test_spark_without_java.py::test_what_spark_says_is_told_as_our_errors_without_a_value
+a schema that is missing
+    ../engines/spark/test_spark_engine.py::test_a_schema_that_is_missing_is_named
+no place for rows to wait, or credentials in it
+    ../engines/spark/test_spark_without_java.py::test_a_catalogs_rows_need_a_place_to_wait
+    ../engines/spark/test_spark_without_java.py::test_credentials_in_an_address_are_refused_and_not_shown
+a table there that is not Delta, or is a view
+    ../engines/spark/test_spark_engine.py::test_what_is_no_delta_table_is_refused
+column mapping
+    ../engines/spark/test_spark_strange_tables.py::test_a_table_with_column_mapping_is_loaded_and_keeps_it
+deletion vectors
+    ../engines/spark/test_spark_strange_tables.py::test_rows_that_a_deletion_vector_hides_never_come_back
+    ../conformance/test_vectors.py::test_the_local_engine_refuses_by_name_while_there_are_vectors
+    ../conformance/test_vectors.py::test_after_the_cure_it_writes_and_no_deleted_row_is_back
+clustering
+    ../engines/spark/test_spark_strange_tables.py::test_a_clustered_table_is_changed_and_stays_clustered
+    ../engines/spark/test_spark_engine.py::test_tuning_sets_what_nobody_chose_and_leaves_the_rest
+partitions
+    ../engines/spark/test_spark_engine.py::test_a_partitioned_table_keeps_its_partitions_or_its_schema_change_is_refused
+generated and identity columns, NOT NULL, append-only, transactions that are forgotten
+    ../engines/spark/test_spark_strange_tables.py::test_what_would_lose_something_in_silence_is_refused_by_name
+    ../engines/spark/test_spark_without_java.py::test_what_would_lose_something_in_silence_is_named
+a check constraint
+    ../engines/spark/test_spark_strange_tables.py::test_a_check_constraint_is_refused_by_its_name
+somebody else's writer
+    ../engines/spark/test_spark_strange_tables.py::test_somebody_elses_writer_between_look_and_commit_loses_no_row
+    ../engines/spark/test_spark_strange_tables.py::test_somebody_elses_writer_between_two_loads_is_no_obstacle
+two that create at once
+    ../engines/spark/test_spark_engine.py::test_of_two_that_create_at_once_one_is_told
+a stale load, skipped in silence
+    ../engines/spark/test_spark_engine.py::test_a_stale_commit_that_delta_skips_in_silence_is_noticed
+the other engine's table on S3
+    ../engines/spark/test_spark_without_java.py::test_on_s3_the_other_engines_table_is_refused_by_name
+a log that was cleaned up
+    ../engines/spark/test_spark_engine.py::test_where_the_log_was_cleaned_up_checkpoints_still_know_the_last_commit
+a load cancelled while it reads
+    ../engines/spark/test_reading_failures.py::test_a_cancelled_load_ends_its_job_and_the_sessions_at_the_source
+    ../engines/spark/test_reading_connect.py::test_a_cancelled_load_ends_its_job
+a load cancelled at every stage
+    ../engines/spark/test_spark_deaths.py::test_a_load_cancelled_at_any_stage_leaves_nothing_behind
+    ../engines/spark/test_spark_deaths.py::test_a_load_cancelled_between_reading_and_commit_leaves_nothing_behind
+a task killed by memory: a Python worker
+    ../engines/spark/test_spark_deaths.py::test_a_python_worker_that_is_killed_is_named
+a task killed by memory: the JVM, or killed from outside
+    ../engines/spark/test_spark_deaths.py::test_a_java_that_dies_is_named_and_the_process_loads_on
+    ../engines/spark/test_spark_without_java.py::test_what_spark_says_is_told_as_our_errors_without_a_value
+a load that was killed
+    ../conformance/test_kills.py::test_what_one_engine_leaves_behind_the_other_goes_on_from
+    ../engines/spark/test_spark_without_java.py::test_a_crashed_loads_rows_go_after_a_day_and_a_living_ones_stay
+a source that goes away, refuses, takes too long
+    ../engines/spark/test_reading_failures.py::test_a_connection_that_ends_in_mid_stream_fails_the_read
+    ../engines/spark/test_reading_failures.py::test_what_the_server_refuses_is_told_without_the_value
+    ../engines/spark/test_reading_failures.py::test_a_statement_that_takes_too_long_is_told_as_that
+a value that no type holds
+    ../engines/spark/test_reading_failures.py::test_jdbc_never_passes_such_a_value_on
+    ../engines/spark/test_reading_failures.py::test_jdbc_never_passes_such_a_value_on_without_ansi_mode_either
+clock skew: commits that lie in the future, a log whose times go backwards
+    ../engines/spark/test_spark_strange_tables.py::test_a_log_whose_times_are_wrong_is_looked_at_by_versions
+"""

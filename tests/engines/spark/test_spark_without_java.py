@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -26,7 +27,7 @@ from dataloader_core.interfaces.source import JdbcDriver
 from dataloader_core.plan import Comparison, IsNull
 from dataloader_core.types import BIGINT, BINARY, INT, STRING
 from dataloader_core.values import Value
-from dataloader_engines.spark import versions
+from dataloader_engines.spark import session, versions
 from dataloader_engines.spark.address import address
 from dataloader_engines.spark.area import StagingArea
 from dataloader_engines.spark.engine import SparkEngine
@@ -50,8 +51,10 @@ FORBIDDEN = {
     "toLocalIterator",
 }
 """What Connect lacks, and what brings rows to the driver."""
-ALLOWED = {("reading_jobs.py", "sparkContext")}
-"""Behind a question for the kind of session: classic Spark ends only jobs that the context has tagged."""
+ALLOWED = {("reading_jobs.py", "sparkContext"), ("jvm.py", "_jvm")}
+"""Behind a question for the kind of session: classic Spark ends only jobs that the context has tagged, and only a
+process that started a JVM can lose it.
+"""
 
 
 def test_the_engine_uses_only_what_classic_spark_and_spark_connect_both_have() -> None:
@@ -185,6 +188,13 @@ def test_the_doctor_says_what_is_there_and_what_is_missing(monkeypatch: pytest.M
     bad = {c.name: c for c in SparkEngine(SparkSettings(spark_jars=tmp_path)).checks()}
     assert not any(bad[name].ok for name in ("java", "jars", "destinations"))
     assert all(bad[name].cure for name in ("java", "jars", "destinations"))
+
+
+def test_a_session_without_delta_is_refused() -> None:
+    plain = SimpleNamespace(version="4.1.4", conf={"spark.sql.extensions": "org.example.Other"})
+    with pytest.raises(ConfigurationError, match=r"Spark session \(4\.1\.4\) has no Delta.*Start it with") as caught:
+        session._check_delta(plain)
+    assert "spark.sql.catalog.spark_catalog=" in str(caught.value.cure)
 
 
 DRIVER = {"postgresql": JdbcDriver("org.postgresql.Driver", ("org.postgresql:postgresql:42.7.14",))}

@@ -1,0 +1,191 @@
+"""Tables that Spark's own SQL made or changed: each is loaded as it is, or refused by name with the cure."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pyarrow as pa
+import pytest
+
+from dataloader_core.errors import RivalCommitError
+from dataloader_core.interfaces.engine import Destination
+from dataloader_core.plan import Append, Merge, Replace, Write
+from dataloader_core.testing.conformance import ConformanceTable, rows
+from dataloader_engines.spark.engine import SparkEngine
+from dataloader_engines.spark.settings import SparkSettings
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+pytestmark = [
+    pytest.mark.spark,
+    # PySpark leaves it to the garbage collector to close the socket that collected rows came through.
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+]
+COLUMNS = {"id": "int", "name": "string"}
+THREE = rows("id name", (1, "a"), (2, "b"), (3, "c"))
+YEAR = 365 * 24 * 3600
+Made = Callable[[str], ConformanceTable]
+
+
+@pytest.fixture
+def made(spark: SparkSession, tmp_path: Path) -> Iterator[Made]:
+    """Tables that a statement of Spark's SQL makes, with ``{}`` for the name, and that belong to our row."""
+    tables: list[ConformanceTable] = []
+
+    def read(destination: Destination) -> pa.Table:
+        found = spark.table(f"delta.`{destination.location}`").toArrow()
+        assert isinstance(found, pa.Table)
+        return found
+
+    def make(statement: str) -> ConformanceTable:
+        engine = SparkEngine(SparkSettings(lake=str(tmp_path / "lake"), spark_parts=1))
+        table = ConformanceTable(engine, read, f"t_{uuid4().hex}", COLUMNS)
+        tables.append(table)
+        run(spark, table, statement)
+        run(spark, table, f"ALTER TABLE {{}} SET TBLPROPERTIES ('dataloader.table_uid' = '{table.uid}')")
+        return table
+
+    yield make
+    for table in tables:
+        table.close()
+
+
+def run(spark: SparkSession, table: ConformanceTable, statement: str) -> None:
+    spark.sql(statement.format(f"delta.`{table.destination.location}`")).collect()
+
+
+def changes(table: ConformanceTable) -> None:
+    """An append and a merge, compared."""
+    table.load(rows("id name", (2, "b"), (4, "d")), Append())
+    table.load(rows("id name", (2, "B"), (5, "e")), Merge(("id",)))
+    table.check()
+
+
+def test_a_table_with_column_mapping_is_loaded_and_keeps_it(made: Made, spark: SparkSession) -> None:
+    table = made(
+        "CREATE TABLE {} (id INT, name STRING) USING delta TBLPROPERTIES ('delta.columnMapping.mode' = 'name')"
+    )
+    changes(table)
+    table.have({**COLUMNS, "more": "int"})
+    table.load(rows("id name more", (6, "f", 2)))
+    table.check()
+    assert settings_of(spark, table)["delta.columnMapping.mode"] == "name"
+
+
+def test_a_clustered_table_is_changed_and_stays_clustered(made: Made, spark: SparkSession) -> None:
+    table = made("CREATE TABLE {} (id INT, name STRING) USING delta CLUSTER BY (id)")
+    changes(table)
+    assert settings_of(spark, table)["clusteringColumns"] == '[["id"]]'
+
+
+def settings_of(spark: SparkSession, table: ConformanceTable) -> Mapping[str, str]:
+    found = spark.sql(f"SHOW TBLPROPERTIES delta.`{table.destination.location}`").collect()
+    return {r.key: r.value for r in found}
+
+
+def test_rows_that_a_deletion_vector_hides_never_come_back(made: Made, spark: SparkSession) -> None:
+    table = made(
+        "CREATE TABLE {} (id INT, name STRING) USING delta TBLPROPERTIES ('delta.enableDeletionVectors' = 'true')"
+    )
+    table.load(rows("id name", *((i, f"n{i}") for i in range(10))))
+    run(spark, table, "DELETE FROM {} WHERE id IN (3, 4)")
+    table.model.rows = [row for row in table.model.rows if row["id"] not in ("3", "4")]
+    table.load(rows("id name", (5, "again"), (20, "new")), Merge(("id",)))
+    table.load(rows("id name", (21, "new")), Append())
+    table.check()
+
+
+@pytest.mark.parametrize(
+    ("made_by", "says"),
+    [
+        (
+            "CREATE TABLE {} (id INT, name STRING GENERATED ALWAYS AS (CAST(id AS STRING))) USING delta",
+            r"generated columns.*Rewrite it without",
+        ),
+        (
+            "CREATE TABLE {} (id BIGINT GENERATED ALWAYS AS IDENTITY, name STRING) USING delta",
+            r"identity.*(Rewrite it without|Upgrade it)",
+        ),
+        (
+            "CREATE TABLE {} (id INT NOT NULL, name STRING) USING delta",
+            r"Column id is NOT NULL\. Run ALTER TABLE .* DROP NOT NULL",
+        ),
+        (
+            "CREATE TABLE {} (id INT, name STRING) USING delta TBLPROPERTIES ('delta.appendOnly' = 'true')",
+            r"append-only.*Set it to false",
+        ),
+        (
+            "CREATE TABLE {} (id INT, name STRING) USING delta "
+            "TBLPROPERTIES ('delta.setTransactionRetentionDuration' = 'interval 1 day')",
+            r"forget which loads it holds\. Unset that property",
+        ),
+    ],
+    ids=["generated", "identity", "not null", "append only", "retention"],
+)
+def test_what_would_lose_something_in_silence_is_refused_by_name(made: Made, made_by: str, says: str) -> None:
+    problems = " ".join(made(made_by).look().problems)
+    assert re.search(says, problems), problems
+
+
+def test_a_check_constraint_is_refused_by_its_name(made: Made, spark: SparkSession) -> None:
+    table = made("CREATE TABLE {} (id INT, name STRING) USING delta")
+    run(spark, table, "ALTER TABLE {} ADD CONSTRAINT positive CHECK (id > 0)")
+    [problem] = table.look().problems
+    assert problem == "It has the check constraint positive. Drop it."
+
+
+@pytest.mark.parametrize("write", [Replace(), Append(), Merge(("id",))], ids=["replace", "append", "merge"])
+def test_somebody_elses_writer_between_look_and_commit_loses_no_row(
+    made: Made, spark: SparkSession, write: Write
+) -> None:
+    table = made("CREATE TABLE {} (id INT, name STRING) USING delta")
+    table.load(THREE)
+    step, look = table.step(write), table.look()
+    prepared = table.prepare(step, rows("id name", (2, "ours")), look=look)
+    run(spark, table, "INSERT INTO {} VALUES (9, 'theirs')")
+    with pytest.raises(RivalCommitError, match="Somebody else committed"):
+        table.destination.commit(step, prepared, look, table.record())
+    assert {"id": "9", "name": "theirs"} in table.rows()
+    table.destination.commit(step, prepared, table.look(), table.record())
+    assert {"id": "2", "name": "ours"} in table.rows()
+
+
+def test_somebody_elses_writer_between_two_loads_is_no_obstacle(made: Made, spark: SparkSession) -> None:
+    table = made("CREATE TABLE {} (id INT, name STRING) USING delta")
+    table.load(THREE)
+    known = table.look().app_version
+    run(spark, table, "UPDATE {} SET name = 'theirs' WHERE id = 1")
+    assert table.look().app_version == known
+    table.load(rows("id name", (1, "ours")), Merge(("id",)))
+    table.check()
+
+
+@pytest.mark.parametrize(
+    "ages", [(-YEAR, -YEAR, -YEAR, -YEAR), (0, YEAR, -YEAR, 10 * YEAR)], ids=["in the future", "backwards"]
+)
+def test_a_log_whose_times_are_wrong_is_looked_at_by_versions(made: Made, ages: tuple[int, ...]) -> None:
+    """Delta takes a commit's time from its file, which another computer's clock made."""
+    table = made("CREATE TABLE {} (id INT, name STRING) USING delta")
+    table.load(THREE)
+    table.load(rows("id name", (4, "d")), Append())
+    log = Path(table.destination.location) / "_delta_log"
+    files = sorted(log.glob("*.json"))
+    assert len(files) == len(ages)
+    for file, age in zip(files, ages, strict=True):
+        os.utime(file, (time.time() - age,) * 2)
+    for checksum in log.glob(".*.crc"):
+        os.utime(checksum, (time.time() + YEAR,) * 2)
+    again = table.open()
+    look = again.look(table.uid)
+    assert look.newest is not None
+    assert (look.table_version, look.app_version, look.newest.version) == (3, look.newest.version, look.app_version)
+    table.load(rows("id name", (2, "B")), Merge(("id",)))
+    table.check()
+    assert table.look().table_version == 4
