@@ -117,8 +117,7 @@ def call(
             headers={"Accept": "application/json"},
             response_headers=list(headers),
         )
-    except Exception as error:  # noqa: BLE001
-        # The SDK lets errors of requests, of its token sources (ValueError) and of its own through.
+    except Exception as error:  # noqa: BLE001  # errors of requests, of token sources (ValueError) and the SDK's own
         raise explained(error, str(client._cfg.host)) from None
     return answer if isinstance(answer, dict) else {}
 
@@ -167,7 +166,7 @@ def new_config(call_seconds: int, retry_seconds: int) -> Config:
         )
     except login.LoginTimeoutError as error:
         raise WorkspaceError("silent", host, str(error)) from None
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:  # noqa: BLE001  # every way to log in raises its own, all meaning that it is not set up
         # Their text lists the configuration; which part of it is secret is not for us to guess.
         raise WorkspaceError("unreachable" if _has(error, OSError) else "unconfigured", host) from None
 

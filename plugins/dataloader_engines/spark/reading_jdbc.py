@@ -94,7 +94,8 @@ def _parsed(frame: DataFrame, wanted: spark.StructField) -> Column:
     refused = text.isNotNull() & value.isNull()
     functions = _functions_for(frame)
     failure = functions.raise_error(functions.lit(as_text(refusal)))
-    return functions.when(refused, failure).otherwise(value).alias(wanted.name)  # type: ignore[no-any-return]
+    checked: Column = functions.when(refused, failure).otherwise(value).alias(wanted.name)
+    return checked
 
 
 def _kept(frame: DataFrame, given: spark.StructField, wanted: spark.StructField) -> Column:

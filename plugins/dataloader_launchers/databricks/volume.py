@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dagster_databricks.pipes import PipesUnityCatalogVolumesContextInjector, PipesUnityCatalogVolumesMessageReader
 from databricks.sdk.errors import NotFound  # noqa: TID253  # imported when a run is launched
-from databricks.sdk.service.files import DirectoryEntry, FilesAPI  # noqa: TID253
+from databricks.sdk.service.files import DirectoryEntry, FilesAPI  # noqa: TID253  # likewise
 
 if TYPE_CHECKING:
     from dagster import PipesMessageHandler
@@ -32,7 +32,7 @@ class TidyFiles(FilesAPI):
     """The Files API, where removing what is no longer needed never fails: it must not hide how a run ended."""
 
     def __init__(self, client: WorkspaceClient) -> None:
-        super().__init__(client.api_client)  # type: ignore[no-untyped-call]
+        super().__init__(client.api_client)  # type: ignore[no-untyped-call]  # the SDK's
 
     def delete(self, file_path: str) -> None:
         self._quietly(super().delete, file_path)
