@@ -113,12 +113,12 @@ def translated(location: str, error: BaseException) -> DataLoaderError:
         return DestinationUnavailableError(
             f"A Python worker of Spark was killed while it worked on {location}, most often for want of memory.",
             cure="Give the workers more memory (spark.executor.memoryOverhead), cut the read into more pieces "
-            "(DATALOADER_SPARK_PARTS), or set way_of_reading to jdbc.",
+            "(`parallel` of the source), or set way_of_reading to jdbc.",
         )
     if says(_MEMORY):
         return DestinationUnavailableError(
             f"Spark ran out of memory with {location}.",
-            cure="Give driver and executors more memory, or cut the read into more pieces (num_partitions).",
+            cure="Give driver and executors more memory, or cut the read into more pieces (`parallel` of the source).",
         )
     return _of_storage(location, name, text, says) or _of_table(location, name, text, says)
 

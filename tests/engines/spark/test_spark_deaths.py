@@ -106,7 +106,7 @@ def test_a_python_worker_that_is_killed_is_named(
             spark_errors("/lake/t"),
         ):
             staging.write(load, str(tmp_path / "rows"), read, snapshot, way, 2)
-    assert "DATALOADER_SPARK_PARTS" in str(caught.value.cure)
+    assert "`parallel`" in str(caught.value.cure)
 
 
 @pytest.fixture
