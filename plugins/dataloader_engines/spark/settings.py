@@ -24,7 +24,7 @@ class SparkSettings(BaseModel):
             fetches what is needed.
         spark_packages: Maven coordinates of further jars to fetch when Spark starts; JDBC drivers come by themselves.
         spark_conf: Configuration of the session that this process starts.
-        spark_parts: Into how many pieces a read is cut; None: as many as the source advises.
+        spark_parts: Into how many pieces a read is cut, at most the source's ``parallel``; None: as many as it advises.
         session_confs: ``off``: the session takes no configuration (serverless), so that merges are rewrites.
         tuning: Deletion vectors, optimized writes, auto compaction and clustering on new tables, and on those where
             nobody chose otherwise. ``auto``: on Databricks only.
