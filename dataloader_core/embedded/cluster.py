@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
@@ -258,7 +259,9 @@ def _last_lines(output: bytes, count: int = 4) -> str:
 
 
 def _remove(folder: Path) -> None:
+    """An initdb whose keeper was killed cleans up after itself, so that files may go meanwhile."""
     import shutil
 
-    if folder.exists():
-        shutil.rmtree(folder)
+    while folder.exists():
+        with suppress(FileNotFoundError):
+            shutil.rmtree(folder)
