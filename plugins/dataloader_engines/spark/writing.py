@@ -66,7 +66,7 @@ class Writer:
         schema = self._overwritten_schema()
         self._ready(schema)
         entry = self._land(lambda: self._by_options(self.rows(), where=_ALL, schema=schema))
-        self._keep_clustering(schema)
+        self._keep_clustering()
         return self._committed(entry, deleted=self.handle.rows, total=self.staged.rows, how="overwrite")
 
     def _append(self) -> Committed:
@@ -112,7 +112,8 @@ class Writer:
         schema = self._overwritten_schema() if self.change.widened else self._merged_schema()
         self._ready(schema)
         entry = self._land(lambda: self._by_options(rows, where=where, schema=schema))
-        self._keep_clustering(schema)
+        if where == _ALL:
+            self._keep_clustering()
         return self._committed(entry, deleted=deleted, how=how, metrics=metrics)
 
     def rows(self) -> DataFrame:
@@ -181,11 +182,11 @@ class Writer:
             cure="Set schema_policy to 'freeze', or write the table anew without partitions.",
         )
 
-    def _keep_clustering(self, schema: str | None) -> None:
-        """An overwrite of the schema forgets how the table was clustered."""
+    def _keep_clustering(self) -> None:
+        """An overwrite of the whole table forgets how it was clustered, whatever its schema (seen with Delta 4.4)."""
         columns = {c.name for c in self.change.columns}
         kept = [c for c in self.handle.clustered if c in columns]
-        if schema == "overwriteSchema" and kept:
+        if kept:
             listed = ", ".join(map(quote, kept))
             with self.session.alone():
                 self.session.sql(f"ALTER TABLE {self.address.sql} CLUSTER BY ({listed})").collect()

@@ -83,6 +83,9 @@ def test_a_clustered_table_is_changed_and_stays_clustered(made: Made, spark: Spa
     table = made("CREATE TABLE {} (id INT, name STRING) USING delta CLUSTER BY (id)")
     changes(table)
     assert settings_of(spark, table)["clusteringColumns"] == '[["id"]]'
+    table.load(rows("id name", (7, "whole")), Replace())
+    table.check()
+    assert settings_of(spark, table)["clusteringColumns"] == '[["id"]]'
 
 
 def settings_of(spark: SparkSession, table: ConformanceTable) -> Mapping[str, str]:
