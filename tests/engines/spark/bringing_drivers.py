@@ -48,7 +48,8 @@ def reads(dsn: str, folder: Path, sessions: Sessions) -> Callable[[], int | str]
 
 def with_driver(folder: Path) -> Path:
     """A folder of jars with the driver that Ivy fetched for the tests' session."""
-    [driver] = (Path.home() / ".ivy2.5.2" / "jars").glob("org.postgresql_postgresql-*.jar")
+    home = Path(pwd.getpwuid(os.getuid()).pw_dir)  # the JVM asks the system, whatever HOME says
+    [driver] = (home / ".ivy2.5.2" / "jars").glob("org.postgresql_postgresql-*.jar")
     folder.mkdir()
     shutil.copy(driver, folder)
     return folder
