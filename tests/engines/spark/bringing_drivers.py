@@ -10,6 +10,8 @@ be found by classic ones.
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import shutil
 import sys
 from collections.abc import Callable
