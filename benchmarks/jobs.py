@@ -29,8 +29,8 @@ def copy_client(dsn: str, table: str) -> Result:
 
 def load(*keys: str) -> Result:
     """Claim these tables and load them in one run, from claim to outcome; everything is imported before."""
-    import deltalake  # noqa: F401
-    import duckdb  # noqa: F401
+    import deltalake  # noqa: F401  # not to be timed
+    import duckdb  # noqa: F401  # not to be timed
 
     from dataloader_core.app import App
     from dataloader_core.control.processes import this_process

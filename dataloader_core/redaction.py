@@ -94,7 +94,7 @@ def install_redaction() -> None:
             _clean(record)
         return record
 
-    make.redacts = True  # type: ignore[attr-defined]
+    make.redacts = True  # type: ignore[attr-defined]  # a mark
     logging.setLogRecordFactory(make)
     sys.excepthook = _last_words
 

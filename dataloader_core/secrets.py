@@ -93,7 +93,7 @@ class Resolver:
             secret = backend.get(name)
         except DataLoaderError:
             raise
-        except Exception as e:  # noqa: BLE001
+        except Exception as e:  # noqa: BLE001  # whatever a plugin raises
             # Whatever a plugin raises; not chained and not quoted: nobody knows what a backend puts into it.
             raise SecretError(
                 f"The secret backend {backend.name!r} failed on {name!r} with {type(e).__name__}.",

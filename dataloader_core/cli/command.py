@@ -74,7 +74,7 @@ def command(app: typer.Typer, name: str, *, hidden: bool = False) -> Callable[[F
             with reported(out):
                 function(out, *args, **kwargs)
 
-        run.__signature__ = signature.replace(parameters=[*own, *shared])  # type: ignore[attr-defined]
+        run.__signature__ = signature.replace(parameters=[*own, *shared])  # type: ignore[attr-defined]  # functions take one
         run.__annotations__ = {p.name: p.annotation for p in [*own, *shared]}
         app.command(name, hidden=hidden)(run)
         return function

@@ -73,8 +73,8 @@ class ProgressView:
 
     def _draw(self, control_key: str, table: _Running, step: str, text: str) -> None:
         if table.task is None:
-            table.task = self._drawn.add_task(safe(control_key), total=None, step="", text="")  # type: ignore[union-attr]
-        self._drawn.update(table.task, step=safe(step), text=text)  # type: ignore[union-attr]
+            table.task = self._drawn.add_task(safe(control_key), total=None, step="", text="")  # type: ignore[union-attr]  # only drawn where it is there
+        self._drawn.update(table.task, step=safe(step), text=text)  # type: ignore[union-attr]  # only drawn where it is there
 
 
 def sentence(outcome: Outcome) -> str:

@@ -19,7 +19,7 @@ def choose_way(engine: type[Engine] | Engine, offered: Sequence[WayOfReading], w
     for name in engine.reads if wanted is None else (wanted,):
         way = by_name.get(name)  # type: ignore[call-overload]  # a name that is no way finds nothing
         if way is not None and way.usable and name in engine.reads:
-            return way  # type: ignore[no-any-return]
+            return way  # type: ignore[no-any-return]  # a WayOfReading, found by a text
     listed = "; ".join(f"{w.way}: {w.reason}" for w in offered) or "none"
     wish = f"way_of_reading {wanted!r} cannot be used" if wanted else "No way of reading can be used"
     raise ConfigurationError(

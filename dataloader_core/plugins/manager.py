@@ -248,7 +248,7 @@ class Registry:
                 for record in self._records(kind, plugin)
             ]
         # A plugin that calls sys.exit while it is imported is as broken as one that raises.
-        except (Exception, SystemExit) as e:  # noqa: BLE001
+        except (Exception, SystemExit) as e:  # noqa: BLE001  # whatever a plugin raises
             self._problems.append(PluginProblem(entry_point.name, package, version, _cause(e)))
             return
         self._offers.extend(offers)

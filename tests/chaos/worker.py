@@ -39,7 +39,7 @@ if __name__ != "__main__" and os.environ.get("CHAOS_PRELOAD"):
 
 def work(environ: dict[str, str], key: str, points: str, points_log: str) -> None:
     """Exit status 0: loaded; 1: the load failed; 3: somebody else holds the claim."""
-    sys.stderr = open(os.devnull, "w") if not os.environ.get("CHAOS_VERBOSE") else sys.stderr  # noqa: SIM115
+    sys.stderr = open(os.devnull, "w") if not os.environ.get("CHAOS_VERBOSE") else sys.stderr  # noqa: SIM115  # open until the process ends
     logging.disable(logging.CRITICAL)
     os.environ.update(environ)
     failpoints.arm({failpoints.POINTS_VARIABLE: points, failpoints.LOG_VARIABLE: points_log})

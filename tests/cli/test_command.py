@@ -96,7 +96,7 @@ def test_every_command_takes_json_and_debug() -> None:
     leaves = commands(typer.main.get_command(app), ())
     assert len(leaves) >= 16
     for path, leaf in leaves:
-        options = {option for parameter in leaf.params for option in parameter.opts}  # type: ignore[attr-defined]
+        options = {option for parameter in leaf.params for option in parameter.opts}  # type: ignore[attr-defined]  # typer's own copy of click
         assert {"--json", "--debug"} <= options, path
 
 

@@ -300,7 +300,7 @@ def test_a_second_ctrl_c_ends_the_process_and_the_next_run_cleans_up(slow: Deplo
         until_in_progress(slow, process)
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
-        wait_for(lambda: "Stopping" in process.stderr.readline())  # type: ignore[union-attr]
+        wait_for(lambda: "Stopping" in process.stderr.readline())  # type: ignore[union-attr]  # it is a pipe
         process.send_signal(signal.SIGINT)
         code, _, _ = finish(process, 10)
     finally:

@@ -14,7 +14,7 @@ from dataloader_core.control.records import LoadProgress, LoadResult, Outcome
 
 
 def outcome(status: str = "Succeeded", message: str = "", result: LoadResult | None = None) -> Outcome:
-    return Outcome("crm.public.o", UUID(int=1), status, message, "b.c.o", 2.0, result)  # type: ignore[arg-type]
+    return Outcome("crm.public.o", UUID(int=1), status, message, "b.c.o", 2.0, result)  # type: ignore[arg-type]  # a status of the parameters
 
 
 def test_the_end_of_a_load_is_one_sentence() -> None:

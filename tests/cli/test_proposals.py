@@ -21,7 +21,7 @@ MADE = replace(STAMP, column="created_at", grade=3, reason="stamped when the row
 
 
 def column(name: str, type_: object = STRING) -> Column:
-    return Column(name, name, type_, f'"{name}"', "text")  # type: ignore[arg-type]
+    return Column(name, name, type_, f'"{name}"', "text")  # type: ignore[arg-type]  # a text stands for a type
 
 
 COLUMNS = (

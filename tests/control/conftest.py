@@ -26,7 +26,7 @@ def template(postgres_server: PostgresServer) -> str:
     dsn = postgres_server.new_database("control_template")
     with ControlDatabase(dsn) as control:
         control.migrate()
-    return psycopg.conninfo.conninfo_to_dict(dsn)["dbname"]  # type: ignore[return-value]
+    return psycopg.conninfo.conninfo_to_dict(dsn)["dbname"]  # type: ignore[return-value]  # a text, says libpq
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ WORKER = this_process("worker")
 
 
 def _keys(batches: object) -> list[list[str]]:
-    return [[claim.control_key for claim in batch] for batch in batches]  # type: ignore[attr-defined]
+    return [[claim.control_key for claim in batch] for batch in batches]  # type: ignore[attr-defined]  # lists of claims
 
 
 def test_a_new_table_is_claimed_by_the_next_tick_and_only_once(control: ControlDatabase, add: Add) -> None:
@@ -200,7 +200,7 @@ def test_a_disabled_source_or_table_is_left_alone(control: ControlDatabase, add:
 def test_a_claim_by_hand_leaves_the_schedule_alone(control: ControlDatabase, add: Add) -> None:
     key = add(load_cron="0 4 * * *")
     before = row_of(control, key)["next_load_date_time"]
-    assert control.claim_by_hand(key, this_process("hand"), full=True).load_full  # type: ignore[union-attr]
+    assert control.claim_by_hand(key, this_process("hand"), full=True).load_full  # type: ignore[union-attr]  # None would fail here too
     assert row_of(control, key)["next_load_date_time"] == before
 
 

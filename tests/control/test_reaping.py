@@ -79,7 +79,7 @@ def test_a_sensor_killed_between_claim_and_run_loses_its_tables_to_the_reaper(
     [[claim]] = control.tick(DAGSTER).batches
     _later(sql, 6)
     asked: list[str] = []
-    assert control.reap_lost_loads(lambda run: asked.append(run) or False) == [key]  # type: ignore[func-returns-value]
+    assert control.reap_lost_loads(lambda run: asked.append(run) or False) == [key]  # type: ignore[func-returns-value]  # `append` gives None
     assert asked == [str(claim.load_id)]
     row = row_of(control, key)
     assert (row["last_status"], row["claim_closed"], row["retry_count"]) == ("Failed", False, 1)
@@ -165,6 +165,6 @@ def test_a_load_that_ends_while_the_reaper_asks_is_left_alone(control: ControlDa
         control.fail(claim, "its own word")
         return False
 
-    reap: Callable[[], object] = lambda: control.reap_lost_loads(ends)  # noqa: E731
+    reap: Callable[[], object] = lambda: control.reap_lost_loads(ends)  # noqa: E731  # one line, used once
     assert reap() == []
     assert row_of(control, key)["last_status_message"] == "its own word"

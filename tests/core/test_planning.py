@@ -98,7 +98,7 @@ def test_names_are_matched_to_the_catalog_and_keys_to_the_destination(planned: P
     settings = {"primary_key_cols": ("order id",), "incremental_column": "UPDATED_AT"}
     plan, source = planned("incremental", LoadState(1, "2024-01-02"), **settings)
     (step,) = plan.steps
-    assert step.write.keys == ("Order_ID",)  # type: ignore[union-attr]
+    assert step.write.keys == ("Order_ID",)  # type: ignore[union-attr]  # a Merge
     assert isinstance(step.watermark, HighestRead)
     assert source.column("Order ID").target == "Order_ID"
 

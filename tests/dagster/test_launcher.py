@@ -42,7 +42,7 @@ def run(tmp_path: Path) -> Callable[..., None]:
             command = (sys.executable, str(script))
 
         @asset
-        def loads(context: AssetExecutionContext):  # type: ignore[no-untyped-def]
+        def loads(context: AssetExecutionContext):  # type: ignore[no-untyped-def]  # Dagster reads the annotations
             with closing(
                 Launcher(SubprocessSettings(subprocess_grace_seconds=grace)).launch(context, order)
             ) as messages:

@@ -52,7 +52,7 @@ def test_a_load_that_had_nothing_to_do_is_an_observation() -> None:
 
 @pytest.mark.parametrize("status", ["Failed", "Cancelled", "Lost"])
 def test_nothing_else_is_a_materialization(status: str) -> None:
-    assert TableAssetTranslator().event(replace(LOADED, status=status, result=None)) is None  # type: ignore[arg-type]
+    assert TableAssetTranslator().event(replace(LOADED, status=status, result=None)) is None  # type: ignore[arg-type]  # a text of the parameters
 
 
 @pytest.mark.parametrize(

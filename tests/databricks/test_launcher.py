@@ -61,7 +61,7 @@ def run(workspace: Workspace, tmp_path: Path) -> Run:
         got: list[Any] = []
 
         @asset
-        def loads(context: AssetExecutionContext):  # type: ignore[no-untyped-def]
+        def loads(context: AssetExecutionContext):  # type: ignore[no-untyped-def]  # Dagster reads the annotations
             with closing(DatabricksLauncher(chosen).launch(context, order)) as messages:
                 for message in use(messages):
                     got.append(message)

@@ -92,7 +92,7 @@ def test_a_computer_whose_clock_is_wrong_logs_in_as_often(
 
     class Wrong(datetime):
         @classmethod
-        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]  # only what the SDK calls
             return datetime.now(tz) + timedelta(hours=hours)
 
     monkeypatch.setattr(oauth, "datetime", Wrong)

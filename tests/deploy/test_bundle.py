@@ -49,14 +49,14 @@ def test_every_resource_is_one_that_databricks_knows(bundle: Bundle, target: str
     assert {"jobs", "schemas", "volumes", "secret_scopes", "database_instances"} <= set(resources)
     for kind, named in resources.items():
         for resource in named.values():
-            made: Any = MODELS[kind].from_dict(resource)  # type: ignore[attr-defined]
+            made: Any = MODELS[kind].from_dict(resource)  # type: ignore[attr-defined]  # every model has it
             assert made.as_dict()
 
 
 def test_the_models_refuse_what_is_misspelt(bundle: Bundle) -> None:
     job = jobs(bundle)["load"]
     with pytest.raises(ValueError, match="Unexpected field 'max_concurent_runs'"):
-        MODELS["jobs"].from_dict(job | {"max_concurent_runs": 3})  # type: ignore[attr-defined]
+        MODELS["jobs"].from_dict(job | {"max_concurent_runs": 3})  # type: ignore[attr-defined]  # every model has it
 
 
 def test_every_variable_is_used_and_every_use_is_declared(bundle: Bundle) -> None:

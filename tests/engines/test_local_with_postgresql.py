@@ -57,7 +57,7 @@ def load(database: str, lake: Path) -> Load:
                 [wanted] = [w for w in snapshot.ways(read) if w.way == way]
                 assert wanted.usable, wanted.reason
                 prepared = destination.prepare(step, found, snapshot, wanted, look, "evolve", lambda *_: None)
-                run.prepared = prepared  # type: ignore[attr-defined]
+                run.prepared = prepared  # type: ignore[attr-defined]  # kept for the tests alone
                 return destination.commit(step, prepared, look, table.record())
 
     return run
@@ -91,13 +91,13 @@ def test_a_nan_fails_by_name_and_becomes_null_where_that_is_wanted(load: Load, l
     with pytest.raises(UnrepresentableValueError, match="price"):
         load(Replace())
     load(Replace(), unrepresentable="null")
-    assert [u.rows for u in load.prepared.unrepresentable] == [2]  # type: ignore[attr-defined]
+    assert [u.rows for u in load.prepared.unrepresentable] == [2]  # type: ignore[attr-defined]  # kept for the tests alone
     assert [r[0] for r in Table(lake, {}, "items").rows("id") if r[1] is None] == [0, 3, 4]
 
 
 def test_the_watermark_is_the_highest_read(load: Load) -> None:
     load(Append(), watermark=HighestRead("at", None))
-    assert str(load.prepared.highest).startswith("2024-01-01 08:20:00.000001")  # type: ignore[attr-defined]
+    assert str(load.prepared.highest).startswith("2024-01-01 08:20:00.000001")  # type: ignore[attr-defined]  # kept for the tests alone
 
 
 def test_a_changed_column_is_refused_under_a_merge_and_taken_by_a_replace(load: Load, database: str) -> None:

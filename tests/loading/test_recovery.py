@@ -25,13 +25,13 @@ THERE = Look(exists=True, table_version=9, owner=UID, has_rows=True)
 def record(load_seq: int, step: int = 1, watermark: str | None = "65", **changes: object) -> CommitRecord:
     version = version_of(load_seq, step)
     made = CommitRecord(uuid4(), version, UID, watermark, 10, "fp", False, data_version=version)
-    return replace(made, **changes)  # type: ignore[arg-type]
+    return replace(made, **changes)  # type: ignore[arg-type]  # fields by name
 
 
 def look(newest: CommitRecord | None, fence: CommitRecord | None = None, **changes: object) -> Look:
     versions = [r.version for r in (newest, fence) if r is not None]
     seen = replace(THERE, app_version=max(versions, default=None), newest=newest, newest_fence=fence)
-    return replace(seen, **changes)  # type: ignore[arg-type]
+    return replace(seen, **changes)  # type: ignore[arg-type]  # fields by name
 
 
 def refusal(claim: Claim, seen: Look, *, appends: bool = False) -> str:
@@ -96,7 +96,7 @@ def test_a_value_set_meanwhile_lets_a_merge_go_on_from_it() -> None:
 
 @pytest.mark.parametrize("change", [{"watermark_sets": 1}, {"fingerprint": "other"}])
 def test_append_only_is_refused_once_naming_both_watermarks(change: dict[str, object]) -> None:
-    claim = replace(KNOWN, committed_version=version_of(5, 1), watermark="3", **change)  # type: ignore[arg-type]
+    claim = replace(KNOWN, committed_version=version_of(5, 1), watermark="3", **change)  # type: ignore[arg-type]  # fields by name
     with pytest.raises(WatermarkDisputedError) as error:
         recover(claim, look(record(6)), appends=True)
     assert "'65'" in str(error.value)

@@ -225,7 +225,7 @@ class ProtocolMachine(RuleBasedStateMachine):
             self.control,
             self.registry,
             self.engine,
-            MemoryAccess(self.source),  # type: ignore[arg-type]
+            MemoryAccess(self.source),  # type: ignore[arg-type]  # stands for SourceAccess
             row_limit=None,
             stop=lambda: None,
             progress=lambda _: None,

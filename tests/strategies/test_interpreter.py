@@ -30,7 +30,7 @@ def rows(*pairs: tuple[int | None, int]) -> list[Row]:
     return [{"id": None if i is None else str(i), "at": str(at)} for i, at in pairs]
 
 
-def step(write: Any, watermark: Any = KeepWatermark(), loss: LossPolicy = LossPolicy()) -> Step:  # noqa: B008
+def step(write: Any, watermark: Any = KeepWatermark(), loss: LossPolicy = LossPolicy()) -> Step:  # noqa: B008  # both are frozen
     return Step(Read(TABLE.relation, TABLE.columns), write, watermark, "step", loss)
 
 

@@ -52,7 +52,7 @@ class CountingSession(MemorySession):
         self._table = table
 
     @property
-    def source(self) -> MemorySource:  # type: ignore[override]
+    def source(self) -> MemorySource:  # type: ignore[override]  # asked anew each time
         return self._table.source()
 
 

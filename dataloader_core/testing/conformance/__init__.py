@@ -19,14 +19,14 @@ pytest.register_assert_rewrite(
     *(f"{__name__}.{module}" for module in ("table", "writes", "types", "schema", "protocol", "ownership", "plans"))
 )
 
-from dataloader_core.testing.conformance.base import Conformance, NewTable  # noqa: E402
-from dataloader_core.testing.conformance.ownership import OwnershipConformance  # noqa: E402
-from dataloader_core.testing.conformance.plans import PlanConformance  # noqa: E402
-from dataloader_core.testing.conformance.protocol import ProtocolConformance  # noqa: E402
-from dataloader_core.testing.conformance.schema import SchemaConformance  # noqa: E402
-from dataloader_core.testing.conformance.table import ConformanceTable, Rows, rows  # noqa: E402
-from dataloader_core.testing.conformance.types import TypeConformance  # noqa: E402
-from dataloader_core.testing.conformance.writes import WriteConformance  # noqa: E402
+from dataloader_core.testing.conformance.base import Conformance, NewTable  # noqa: E402  # after the line above
+from dataloader_core.testing.conformance.ownership import OwnershipConformance  # noqa: E402  # after the line above
+from dataloader_core.testing.conformance.plans import PlanConformance  # noqa: E402  # after the line above
+from dataloader_core.testing.conformance.protocol import ProtocolConformance  # noqa: E402  # after the line above
+from dataloader_core.testing.conformance.schema import SchemaConformance  # noqa: E402  # after the line above
+from dataloader_core.testing.conformance.table import ConformanceTable, Rows, rows  # noqa: E402  # after the line above
+from dataloader_core.testing.conformance.types import TypeConformance  # noqa: E402  # after the line above
+from dataloader_core.testing.conformance.writes import WriteConformance  # noqa: E402  # after the line above
 
 
 class EngineConformance(

@@ -59,7 +59,7 @@ class Gatherer:
         planned = Report(list(self.collected.values()))
         if checked is not None and checked.read_text(encoding="utf-8") != page_text(checked, planned):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-            print(f"{checked} is not what the suites produce: write it anew.", file=sys.stderr)  # noqa: T201
+            print(f"{checked} is not what the suites produce: write it anew.", file=sys.stderr)  # noqa: T201  # pytest prints too
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self.ended:

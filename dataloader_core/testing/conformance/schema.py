@@ -105,7 +105,7 @@ class SchemaConformance(Conformance):
         before = people.look().table_version
         people.have(columns)
         with pytest.raises(SchemaChangeError, match=words):
-            people.load(rows(" ".join(columns), [None] * len(columns)), Append(), policy=policy)  # type: ignore[arg-type]
+            people.load(rows(" ".join(columns), [None] * len(columns)), Append(), policy=policy)  # type: ignore[arg-type]  # NULLs
         assert people.look().table_version == before
 
     def test_a_stale_load_cannot_even_add_a_column(self, people: ConformanceTable) -> None:

@@ -28,7 +28,8 @@ _CURE: Final = (
     "Write lakebase://INSTANCE/DATABASE or lakebase://projects/P/branches/B/endpoints/E/DATABASE, with a user, if "
     "any, as ?user=NAME."
 )
-_ENCRYPTED: Final = ("require", "verify-ca", "verify-full")
+_CHECKED: Final = "verify-full"
+_ENCRYPTED: Final = ("require", "verify-ca", _CHECKED)
 _ROOTS: Final = "PGSSLROOTCERT"
 _NOT_OURS: Final = ("password", "passfile", "service", "dbname", "sslpassword")
 
@@ -61,7 +62,7 @@ def parse(url: str) -> Address:
         instance=unquote(match[1]),
         database=unquote(match[2] or DEFAULT_DATABASE),
         autoscaling=endpoint is not None,
-        parameters=_with_roots({"sslmode": "verify-full"} | parameters),
+        parameters=_with_roots({"sslmode": _CHECKED} | parameters),
     )
 
 
@@ -95,7 +96,7 @@ def _check(parameters: Mapping[str, str]) -> None:
             f"DATALOADER_CONTROL_URL gives {', '.join(found)}; on Lakebase the password is a token that is fetched.",
             cure="Leave it out.",
         )
-    if (mode := parameters.get("sslmode", "verify-full")) not in _ENCRYPTED:
+    if (mode := parameters.get("sslmode", _CHECKED)) not in _ENCRYPTED:
         raise ConfigurationError(
             f"DATALOADER_CONTROL_URL has sslmode={mode}; the token would travel in the clear.",
             cure=f"Write one of {', '.join(_ENCRYPTED)}, or leave it out.",

@@ -129,7 +129,7 @@ class Lakebase(ControlLogin):
 
     def _not_trusted(self, parameters: Parameters, error: psycopg.OperationalError) -> ConfigurationError:
         return ConfigurationError(
-            f"The certificate of {self.where} is not trusted: {_last_line(error)}.".replace("..", "."),
+            f"The certificate of {self.where} is not trusted: {_last_line(error)}.",
             cure=f"See that {parameters.get('sslrootcert', 'sslrootcert')} holds who signed it (a proxy that looks "
             "into TLS has an authority of its own), or name another file with ?sslrootcert=FILE or SSL_CERT_FILE. By "
             "another way than the host's own name, keep that in ?host= and put the address into ?hostaddr=.",
@@ -137,17 +137,16 @@ class Lakebase(ControlLogin):
 
     def _not_admitted(self, error: psycopg.OperationalError) -> ControlUnavailableError:
         return ControlUnavailableError(
-            f"{self.where} refused {self._user} with a token that was just issued: {_last_line(error)}.".replace(
-                "..", "."
-            ),
+            f"{self.where} refused {self._user} with a token that was just issued: {_last_line(error)}.",
             cure="See that this identity has a role of its name there (databricks_create_role) that may CONNECT to the "
             "database, or name another role with ?user=.",
         )
 
 
 def _last_line(error: psycopg.OperationalError) -> str:
+    """Without a full stop."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else "no reason given"
+    return lines[-1].rstrip(".") if lines else "no reason given"
 
 
 def _lifetime(answer: Mapping[str, Any]) -> float:

@@ -16,7 +16,7 @@ def dataloader_control_logins() -> Iterable[ControlLoginRecord]:
 
 
 def _load() -> type[ControlLogin]:
-    import databricks.sdk  # noqa: F401
+    import databricks.sdk  # noqa: F401  # says what is missing
 
     from dataloader_control.lakebase.login import Lakebase
 

@@ -79,7 +79,7 @@ def by_conditions(duck: Duck, handle: Handle, where: Sequence[Condition], types:
         parts = []
         for bound in (b for b, wanted in tests.items() if wanted):
             op = {"=": "<=" if bound == "lo" else ">="}.get(condition.op, condition.op)
-            value = condition_sql([Comparison(condition.column, op, condition.value)], types)  # type: ignore[arg-type]
+            value = condition_sql([Comparison(condition.column, op, condition.value)], types)  # type: ignore[arg-type]  # `<=` or `>=`
             side = "lo" if bound == "lo" else _upper(column)
             parts.append(value.replace(quote(column.name), side, 1))
         rows = duck.run(f"SELECT i FROM bounds b WHERE lo IS NULL OR hi IS NULL OR ({' AND '.join(parts)})")

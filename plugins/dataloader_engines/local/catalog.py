@@ -24,7 +24,7 @@ class UnityCatalog:
 
     def __init__(self) -> None:
         try:
-            import databricks.sdk  # noqa: F401
+            import databricks.sdk  # noqa: F401  # is it there?
         except ImportError:
             raise MissingDriverError(
                 "DATALOADER_UNITY_CATALOG is on, and databricks-sdk is not installed.",

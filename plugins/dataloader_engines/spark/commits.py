@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _NTZ = "timestamp_ntz"
 _COMMENT_LENGTH = 4000
+_CREATION = 0
+"""The version that creates a table."""
 
 
 def by_options(
@@ -89,24 +91,27 @@ def land(
     raise problem or rival(address.location)
 
 
-def land_empty(session: LoadSession, address: Address, since: int, record: CommitRecord) -> Entry:
-    """A commit that changes no row and carries the record. ``since``: as for :func:`land`."""
-    none = session.spark.table(address.sql).limit(0)
-    return land(session, address, since, record, lambda: by_options(session, address, none, record))
+def fence(
+    session: LoadSession, address: Address, record: CommitRecord, handle: Handle | None = None, *, own: bool = False
+) -> None:
+    """A commit that changes no row and carries the record.
 
+    Whoever crashes between ownership and fence leaves a table of its row without a commit, which its next load takes
+    for a first one; the other way round it would leave a fence in a table that still belongs to somebody else.
 
-def fence(session: LoadSession, address: Address, handle: Handle, record: CommitRecord, *, own: bool) -> None:
-    """``own``: the owner property comes first, in a commit of its own.
-
-    Whoever crashes in between leaves a table of its row without a commit, which its next load takes for a first one;
-    the other way round it would leave a fence in a table that still belongs to somebody else.
+    Args:
+        handle: What a look found; None: the table was created just now, by this load.
+        own: The owner property comes first, in a commit of its own.
     """
     failpoints.hit("engine.before_fence")
-    must_be_unchanged(session, address, handle)
+    if handle is not None:
+        must_be_unchanged(session, address, handle)
     if own:
         set_properties(session, address, {OWNER_PROPERTY: str(record.table_uid)})
         failpoints.hit("engine.between_owner_and_fence")
-    land_empty(session, address, handle.version, record)
+    none = session.spark.table(address.sql).limit(0)
+    since = handle.version if handle is not None else _CREATION
+    land(session, address, since, record, lambda: by_options(session, address, none, record))
     failpoints.hit("engine.after_fence")
 
 

@@ -20,8 +20,6 @@ from dataloader_engines.spark.look import newest_entry
 from dataloader_engines.spark.session import LoadSession
 from dataloader_engines.spark.types import commented_schema
 
-VERSION = 0
-"""Of the commit that creates a table."""
 _THERE = ("TABLE_OR_VIEW_ALREADY_EXISTS", "DELTA_TABLE_ALREADY_EXISTS", "DELTA_PATH_EXISTS", "DELTA_CREATE_TABLE")
 
 

@@ -66,13 +66,11 @@ class SparkDestination(Destination):
         with spark_errors(self.location):
             properties = tuning.of_new_table(self._settings)
             creation.create(self.session, self.address, table, record, properties)
-            failpoints.hit("engine.before_fence")
-            commits.land_empty(self.session, self.address, creation.VERSION, record)
-            failpoints.hit("engine.after_fence")
+            commits.fence(self.session, self.address, record)
 
     def commit_empty(self, look: Look, record: CommitRecord, *, own: bool = False) -> None:
         with spark_errors(self.location):
-            commits.fence(self.session, self.address, _handle(look), record, own=own)
+            commits.fence(self.session, self.address, record, _handle(look), own=own)
 
     def prepare(
         self,

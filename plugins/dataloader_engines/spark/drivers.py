@@ -13,7 +13,6 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from weakref import WeakKeyDictionary
 
 from dataloader_core.errors import ConfigurationError, DataLoaderError
 from dataloader_core.interfaces.source import JdbcRead
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
 _AGAIN: Final = 60.0
 """Seconds in which a fetch that failed is not tried again: the other tables of a run would each wait for it."""
-_SERVED: WeakKeyDictionary[SparkSession, Drivers] = WeakKeyDictionary()
 
 
 class Drivers:
@@ -38,10 +36,6 @@ class Drivers:
         self._settings = settings
         self._lock = threading.Lock()
         self._failed: dict[str, tuple[float, DataLoaderError]] = {}
-
-    def serve(self, spark: SparkSession) -> None:
-        """Reads of this session may ask."""
-        _SERVED[spark] = self
 
     def bring(self, spark: SparkSession, read: JdbcRead) -> None:
         """Make the read's driver known to the session.
@@ -94,14 +88,6 @@ def _fetch(spark: SparkSession, package: str) -> None:
     else:
         return
     raise problem
-
-
-def bring_driver(spark: SparkSession, read: JdbcRead) -> None:
-    """As :meth:`Drivers.bring`; refused in a session that no engine of ours opened."""
-    drivers = _SERVED.get(spark)
-    if drivers is None:
-        raise missing(read, f"Add {_listed(read.packages)} to it")
-    drivers.bring(spark, read)
 
 
 def missing(read: JdbcRead, cure: str) -> ConfigurationError:

@@ -12,7 +12,7 @@ from pyspark.sql import types as spark
 
 from dataloader_core.errors import SourceUnavailableError, UnrepresentableValueError
 from dataloader_core.interfaces.source import JdbcRead
-from dataloader_engines.spark.drivers import bring_driver, missing
+from dataloader_engines.spark.drivers import Drivers, missing
 from dataloader_engines.spark.kinds import is_connect
 from dataloader_engines.spark.reading_errors import SPARK_ERRORS, as_text
 
@@ -29,8 +29,13 @@ _WIDENED_BY: Final[dict[type[spark.DataType], tuple[type[spark.DataType], ...]]]
 }
 
 
-def jdbc_dataframe(spark: SparkSession, read: JdbcRead, fields: spark.StructType) -> DataFrame:
+def jdbc_dataframe(
+    spark: SparkSession, read: JdbcRead, fields: spark.StructType, drivers: Drivers | None = None
+) -> DataFrame:
     """The rows of all SELECTs. Opens a connection for each one's columns.
+
+    Args:
+        drivers: Asked for the driver where Spark does not have it.
 
     Raises:
         SourceUnavailableError: a column arrives as a type that may lose something on the way to the projected one.
@@ -48,8 +53,8 @@ def jdbc_dataframe(spark: SparkSession, read: JdbcRead, fields: spark.StructType
     # A reader each: `option` changes the one that it is called on.
     tables = [spark.read.format("jdbc").options(**options, dbtable=f"(\n{select}\n) q") for select in read.selects]
     frames = _frames(tables, read, fields)
-    if frames is None:
-        bring_driver(spark, read)
+    if frames is None and drivers is not None:
+        drivers.bring(spark, read)
         frames = _frames(tables, read, fields)
     if frames is None:
         raise missing(read, f"Add {', '.join(read.packages)} to where Spark was started")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from dataloader_core.interfaces.source import Progress
+from dataloader_engines.spark.kinds import is_connect
 from dataloader_engines.spark.reading_errors import SPARK_ERRORS, being_stopped, raise_alone
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class _Tags:
 
 
 def _tags_of(spark: SparkSession) -> _Tags:
-    if type(spark).__module__.startswith("pyspark.sql.connect"):
+    if is_connect(spark):
         return _Tags(spark.addTag, spark.removeTag, spark.interruptTag)
     context = spark.sparkContext
     return _Tags(context.addJobTag, context.removeJobTag, context.cancelJobsWithTag)

@@ -20,8 +20,7 @@ from dataloader_core.errors import ConfigurationError
 from dataloader_engines.spark import jvm, versions
 from dataloader_engines.spark.drivers import Drivers
 from dataloader_engines.spark.errors import SPARK_ERRORS, spark_errors
-from dataloader_engines.spark.kinds import is_connect as is_connect
-from dataloader_engines.spark.kinds import on_databricks
+from dataloader_engines.spark.kinds import is_connect, on_databricks
 from dataloader_engines.spark.settings import SparkSettings
 
 if TYPE_CHECKING:
@@ -83,10 +82,18 @@ def condition(session: SparkSession, sql: str) -> Column:
 
 
 class LoadSession:
-    """One load's Spark. ``confs``: merges may carry their transaction in its configuration."""
+    """One load's Spark.
 
-    def __init__(self, spark: SparkSession, *, own: bool, confs: bool, lock: Any) -> None:
+    Attributes:
+        confs: Merges may carry their transaction in its configuration.
+        drivers: What brings the JDBC drivers that it lacks; None: nothing does.
+    """
+
+    def __init__(
+        self, spark: SparkSession, *, own: bool, confs: bool, lock: Any, drivers: Drivers | None = None
+    ) -> None:
         self.spark = spark
+        self.drivers = drivers
         self._own = own
         self.confs = confs
         self._lock = lock
@@ -145,11 +152,10 @@ class Sessions:
         own = _another(self._main, self.settings.spark_remote)
         lock = threading.RLock() if own is not None else self._shared
         spark = own or self._main
-        self._drivers.serve(spark)
         with spark_errors("Spark"):
             _configure(spark)
             confs = self.settings.session_confs == "auto" and _takes_transactions(spark)
-        return LoadSession(spark, own=own is not None, confs=confs, lock=lock)
+        return LoadSession(spark, own=own is not None, confs=confs, lock=lock, drivers=self._drivers)
 
     def _start(self) -> SparkSession:
         versions.check_pyspark()

@@ -74,7 +74,7 @@ def write(
         What the source raises, also on an executor.
     """
     with reading_errors(snapshot, read):
-        frame = reading.dataframe(session.spark, snapshot, read, way, parts)
+        frame = reading.dataframe(session.spark, snapshot, read, way, parts, session.drivers)
         frame.write.option("compression", "snappy").parquet(folder)
 
 

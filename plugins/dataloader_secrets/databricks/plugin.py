@@ -33,7 +33,7 @@ def _missing_here() -> str | None:
 
 
 def _load() -> type[SecretBackend]:
-    import databricks.sdk  # noqa: F401
+    import databricks.sdk  # noqa: F401  # says what is missing
 
     from dataloader_secrets.databricks.scope import DatabricksScope
 

@@ -75,7 +75,7 @@ class DatabricksScope(SecretBackend):
     def _ask_cluster(self, dbutils: Any, name: str) -> bytes:
         try:
             return bytes(dbutils.secrets.getBytes(self._scope, name))
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001  # classes of the JVM's bridge
             # Errors of the JVM, in classes of Py4J or of Spark Connect: only their text tells them apart, and it is
             # not repeated, since nobody promises what is in it.
             said = str(error)

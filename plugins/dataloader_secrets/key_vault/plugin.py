@@ -24,7 +24,7 @@ def dataloader_secret_backends() -> Iterable[SecretBackendRecord]:
 
 def _load() -> type[SecretBackend]:
     import azure.identity
-    import azure.keyvault.secrets  # noqa: F401
+    import azure.keyvault.secrets  # noqa: F401  # says what is missing
 
     from dataloader_secrets.key_vault.backend import KeyVault
 

@@ -11,7 +11,7 @@ import pytest
 from deltalake import DeltaTable
 
 from dataloader_core.interfaces.engine import Destination, Engine
-from dataloader_core.testing.conformance import EngineConformance
+from dataloader_core.testing.conformance import Conformance, EngineConformance
 from dataloader_core.testing.conformance.table import folder_of
 from dataloader_engines.spark.destination import SparkDestination
 from dataloader_engines.spark.engine import SparkEngine
@@ -28,12 +28,15 @@ pytestmark = [
 ]
 
 
-def spark_engine(lake: Path) -> Engine:
-    return SparkEngine(SparkSettings(lake=str(lake), spark_parts=2))
-
-
-class TestSpark(EngineConformance):
+class OfSpark(Conformance):
     engine_class = SparkEngine
+
+    @classmethod
+    def new_engine(cls, folder: Path) -> Engine:
+        return SparkEngine(SparkSettings(lake=str(folder), spark_parts=2))
+
+
+class TestSpark(OfSpark, EngineConformance):
     spared: ClassVar = {
         "a strategy keeps its promise*": "the types of PostgreSQL show whole loads by every strategy",
         **{
@@ -49,7 +52,6 @@ class TestSpark(EngineConformance):
                 ("a commit through an old look is refused until it looks again: append", "the merge"),
                 ("a commit through an old look is refused until it looks again: replace", "the merge"),
                 ("a load that was fenced meanwhile changes nothing: append", "the merge"),
-                ("more than the fraction is not taken away: replace", "the window"),
                 ("a feature that is only possible is no problem: version 2", "a table of version 7"),
             )
         },
@@ -60,10 +62,6 @@ class TestSpark(EngineConformance):
     }
 
     @classmethod
-    def new_engine(cls, folder: Path) -> Engine:
-        return spark_engine(folder)
-
-    @classmethod
     def read_table(cls, destination: Destination) -> pa.Table:
         """delta-rs does not know every feature that Spark handles; what it cannot read, Spark itself reads."""
         if "typeWidening" not in (DeltaTable(folder_of(destination)).protocol().reader_features or ()):
@@ -72,18 +70,13 @@ class TestSpark(EngineConformance):
         return destination.session.spark.table(destination.address.sql).toArrow()
 
 
-class TestSparkTypes(TypedLoads):
-    engine_class = SparkEngine
-
-    @classmethod
-    def new_engine(cls, folder: Path) -> Engine:
-        return spark_engine(folder)
+class TestSparkTypes(OfSpark, TypedLoads):
+    pass
 
 
-class TestBothInTurn(RecoveredLoads):
+class TestBothInTurn(OfSpark, RecoveredLoads):
     """Each load finds what the other engine left; Spark alone would show less."""
 
-    engine_class = SparkEngine
     label = "local and spark in turn"
     spared: ClassVar = {
         f"{case} ({strategy})": f"it takes long, and {shown} shows the same"
@@ -105,4 +98,4 @@ class TestBothInTurn(RecoveredLoads):
 
     @classmethod
     def new_engines(cls, folder: Path) -> Sequence[Engine]:
-        return [local_engine(folder), spark_engine(folder)]
+        return [local_engine(folder), cls.new_engine(folder)]

@@ -58,7 +58,7 @@ class Workspace:
         """What this family knows of this workspace: ``family(workspace)``, made when it is first asked for."""
         with self._lock:
             if family not in self._states:
-                self._states[family] = family(self)  # type: ignore[call-arg]
+                self._states[family] = family(self)  # type: ignore[call-arg]  # each family has this constructor
             made: T = self._states[family]
         return made
 

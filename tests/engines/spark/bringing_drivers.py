@@ -35,17 +35,18 @@ STARTED_BY_ENGINE = ("spark.jars.packages", "spark.sql.extensions", "spark.sql.c
 def reads(dsn: str, folder: Path, sessions: Sessions) -> Callable[[], int | str]:
     """One load's read, in a session of its own."""
 
-    def read() -> int | str:
+    def rows() -> int | str:
         opened: LoadSession = sessions.open()
         try:
             with connect(dsn) as source, source.snapshot() as snapshot:
-                return load(opened.spark, snapshot, read_of(source, "t"), "jdbc", folder).num_rows
+                read = read_of(source, "t")
+                return load(opened.spark, snapshot, read, "jdbc", folder, drivers=opened.drivers).num_rows
         except DataLoaderError as error:
             return str(error)
         finally:
             opened.close()
 
-    return read
+    return rows
 
 
 def with_driver(folder: Path) -> Path:

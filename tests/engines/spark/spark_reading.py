@@ -12,6 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from dataloader_core.interfaces.source import SessionOptions, SourceSnapshot, WayOfReading
 from dataloader_core.plan import Read, Relation
+from dataloader_engines.spark.drivers import Drivers
 from dataloader_engines.spark.reading import dataframe
 from dataloader_engines.spark.reading_errors import reading_errors
 from dataloader_sources.postgresql.connection import PostgresConnection
@@ -47,11 +48,19 @@ def way_of(snapshot: SourceSnapshot, read: Read, way: str) -> WayOfReading:
     return found
 
 
-def load(spark: SparkSession, snapshot: SourceSnapshot, read: Read, way: str, folder: Path, parts: int = 2) -> pa.Table:
+def load(
+    spark: SparkSession,
+    snapshot: SourceSnapshot,
+    read: Read,
+    way: str,
+    folder: Path,
+    parts: int = 2,
+    drivers: Drivers | None = None,
+) -> pa.Table:
     """The rows as Spark writes them to Parquet, in whatever order."""
     target = folder / uuid4().hex
     spark.conf.set("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
-    frame = dataframe(spark, snapshot, read, way_of(snapshot, read, way), parts)
+    frame = dataframe(spark, snapshot, read, way_of(snapshot, read, way), parts, drivers)
     with reading_errors(snapshot, read):
         frame.write.parquet(str(target))
     return pq.read_table(target)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import zipfile
@@ -23,12 +22,12 @@ from dataloader_engines.spark import jvm
 from dataloader_engines.spark.drivers import Drivers, jar_with
 from dataloader_engines.spark.kinds import databricks_remote
 from dataloader_engines.spark.settings import SparkSettings
+from tests.support.processes import run_script
 from tests.support.spark import free_port
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-REPOSITORY = Path(__file__).parents[3]
 READ = JdbcRead("jdbc:x://h/d", "org.postgresql.Driver", ("org.postgresql:postgresql:42.7.14",), ("SELECT 1",))
 IVY = b"""\
 :: loading settings :: url = jar:file:/x/ivy-2.5.3.jar!/org/apache/ivy/core/settings/ivysettings.xml
@@ -70,20 +69,11 @@ def in_process(java: None, postgres_server: Any, tmp_path_factory: pytest.TempPa
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("CREATE TABLE t AS SELECT generate_series(1, 3) AS id")
     source = postgres_server.tcp_dsn(conninfo_to_dict(dsn)["dbname"])
-    script = str(Path(__file__).with_name("bringing_drivers.py"))
+    script = Path(__file__).with_name("bringing_drivers.py")
 
     @cache
     def run(kind: str) -> Ended:
-        done = subprocess.run(
-            [sys.executable, script, kind, source, str(tmp_path_factory.mktemp("drivers")), free_port()],
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return Ended(json.loads(done.stdout.splitlines()[-1]), done.stderr)
+        return Ended(*run_script(script, kind, source, str(tmp_path_factory.mktemp("drivers")), free_port()))
 
     return run
 

@@ -223,7 +223,7 @@ def test_a_wrong_password_of_the_executor_is_told_as_that(spark: SparkSession, p
         read = read_of(session, "t")
         parts = snapshot.arrow_parts(read, 1)
         wrong = [replace(p, settings=replace(p.settings, conninfo=_other_password(p))) for p in parts]
-        snapshot.arrow_parts = lambda *_: wrong  # type: ignore[method-assign]
+        snapshot.arrow_parts = lambda *_: wrong  # type: ignore[method-assign]  # damaged on purpose
         with pytest.raises(DataLoaderError, match="password authentication failed") as caught:
             carry_out(spark, snapshot, read, "arrow")
     assert "horse" not in str(caught.value)
@@ -241,7 +241,7 @@ def test_a_python_without_the_package_is_told_as_that(spark: SparkSession, sourc
         read = read_of(session, "t")
 
         def fails(rows):
-            import dataloader_not_installed  # noqa: F401
+            import dataloader_not_installed  # noqa: F401  # it must fail
 
             return rows
 

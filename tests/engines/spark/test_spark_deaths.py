@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -32,7 +29,7 @@ from dataloader_engines.spark.errors import spark_errors
 from dataloader_engines.spark.session import LoadSession
 from dataloader_engines.spark.settings import SparkSettings
 from tests.conformance.readers import read_by_delta_rs
-from tests.support.processes import descendants
+from tests.support.processes import descendants, run_script
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -42,7 +39,6 @@ pytestmark = [
     # PySpark leaves it to the garbage collector to close the sockets of what has ended.
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
 ]
-REPOSITORY = Path(__file__).parents[3]
 SLOW = "CREATE VIEW slow AS SELECT g AS id, pg_sleep(0.001)::text AS nap FROM generate_series(1, 30000) g"
 STAGES = ("engine.before_read", "engine.after_read", "rows are told")
 
@@ -50,16 +46,7 @@ STAGES = ("engine.before_read", "engine.after_read", "rows are told")
 @pytest.mark.usefixtures("java")
 @pytest.mark.parametrize("how", ["killed", "memory"])
 def test_a_java_that_dies_is_named_and_the_process_loads_on(how: str, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("dying_spark.py")), how, str(tmp_path)],
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
+    found, _ = run_script(Path(__file__).with_name("dying_spark.py"), how, str(tmp_path))
     assert found["told"].startswith("DestinationUnavailableError: Spark ")
     assert "memory" in found["told"]
     assert found["next"] == 1

@@ -103,7 +103,7 @@ def test_a_name_that_leads_elsewhere_is_refused(part: str) -> None:
 def test_credentials_in_an_address_are_refused_and_not_shown(field: str) -> None:
     with pytest.raises(ValueError, match="credentials") as caught:
         SparkSettings.model_validate({field: "sc://me:hunter2@host:15002"})
-    assert "hunter2" not in str(caught.value.errors(include_input=False))  # type: ignore[attr-defined]
+    assert "hunter2" not in str(caught.value.errors(include_input=False))  # type: ignore[attr-defined]  # pydantic's own
 
 
 def test_text_and_names_are_escaped() -> None:

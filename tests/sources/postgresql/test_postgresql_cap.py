@@ -128,11 +128,11 @@ def test_ties_in_the_last_tick_stay_together_above_the_cap(ev: psycopg.Connectio
 
 def test_a_row_dated_2087_carries_nothing_away(ev: psycopg.Connection, patient: PostgresSession) -> None:
     ev.execute("INSERT INTO ev (at, client) VALUES ('2087-01-01', '2087-01-01')")
-    assert cap(patient, "at").value < Value(TIMESTAMP, "2087-01-01")  # type: ignore[operator]
+    assert cap(patient, "at").value < Value(TIMESTAMP, "2087-01-01")  # type: ignore[operator]  # None would fail
     unproven = cap(patient, "client")
     assert not unproven.proven
     assert "clients stamp it" in unproven.reason
-    assert unproven.value < Value(TIMESTAMP, "2087-01-01")  # type: ignore[operator]
+    assert unproven.value < Value(TIMESTAMP, "2087-01-01")  # type: ignore[operator]  # None would fail
 
 
 @pytest.mark.parametrize("column", ["id", "ident"])
@@ -140,22 +140,22 @@ def test_a_row_committed_late_with_a_lower_number_is_above_the_cap(
     database: str, ev: psycopg.Connection, patient: PostgresSession, column: str
 ) -> None:
     ev.execute("INSERT INTO ev (number) VALUES (0)")
-    assert cap(patient, column).value.text == "1"  # type: ignore[union-attr]
+    assert cap(patient, column).value.text == "1"  # type: ignore[union-attr]  # None would fail
     with writer(database) as late:
         late.execute("INSERT INTO ev (number) VALUES (1)")
         ev.execute("INSERT INTO ev (number) VALUES (2)")
         found = cap(patient, column)
         assert found.proven
         assert found.inclusive
-        assert found.value.text == "1"  # type: ignore[union-attr]
+        assert found.value.text == "1"  # type: ignore[union-attr]  # None would fail
         late.commit()
-    assert cap(patient, column).value.text == "3"  # type: ignore[union-attr]
+    assert cap(patient, column).value.text == "3"  # type: ignore[union-attr]  # None would fail
 
 
 def test_a_value_drawn_before_its_transaction_has_an_id_is_above_the_cap(
     database: str, ev: psycopg.Connection, patient: PostgresSession
 ) -> None:
-    assert cap(patient, "id").value.text == "0"  # type: ignore[union-attr]
+    assert cap(patient, "id").value.text == "0"  # type: ignore[union-attr]  # None would fail
     with writer(database) as late:
         drawn = late.execute("SELECT last_value + 1 FROM ev_id_seq").fetchone()[0]
         late.execute("PREPARE draw AS SELECT nextval('ev_id_seq')")
@@ -164,7 +164,7 @@ def test_a_value_drawn_before_its_transaction_has_an_id_is_above_the_cap(
         ev.execute("INSERT INTO ev (number) VALUES (2)")
         found = cap(patient, "id")
         assert found.proven
-        assert int(found.value.text) < drawn  # type: ignore[union-attr]
+        assert int(found.value.text) < drawn  # type: ignore[union-attr]  # None would fail
         late.execute("INSERT INTO ev (id) VALUES (%s)", (drawn,))
         late.commit()
     assert below(patient, found, "id") == 0
@@ -191,7 +191,7 @@ def test_the_cap_of_a_sequence_waits_for_short_transactions(database: str, ev: p
         timer.start()
         found = cap(session, "id")
         timer.join()
-    assert found.value.text == "1"  # type: ignore[union-attr]
+    assert found.value.text == "1"  # type: ignore[union-attr]  # None would fail
 
 
 @pytest.mark.parametrize("column", ["at", "day", "id", "client", "number"])
@@ -280,7 +280,7 @@ def test_a_sequence_that_keeps_values_in_hand_is_not_proven(ev: psycopg.Connecti
     found = cap(patient, "id")
     assert not found.proven
     assert "CACHE 20" in found.reason
-    assert found.value.text == "1"  # type: ignore[union-attr]
+    assert found.value.text == "1"  # type: ignore[union-attr]  # None would fail
     ev.execute("ALTER SEQUENCE ev_ident_seq INCREMENT 50")
     assert "INCREMENT 50" in cap(patient, "ident").reason
 
@@ -288,17 +288,17 @@ def test_a_sequence_that_keeps_values_in_hand_is_not_proven(ev: psycopg.Connecti
 def test_a_sequence_set_back_forgets_what_was_seen(ev: psycopg.Connection, patient: PostgresSession) -> None:
     for _ in range(3):
         ev.execute("INSERT INTO ev (number) VALUES (1)")
-    assert cap(patient, "id").value.text == "3"  # type: ignore[union-attr]
+    assert cap(patient, "id").value.text == "3"  # type: ignore[union-attr]  # None would fail
     ev.execute("TRUNCATE ev RESTART IDENTITY")
     ev.execute("INSERT INTO ev (number) VALUES (1)")
-    assert cap(patient, "id").value.text == "1"  # type: ignore[union-attr]
+    assert cap(patient, "id").value.text == "1"  # type: ignore[union-attr]  # None would fail
 
 
 def test_a_sequence_restarted_and_grown_past_its_looks_is_a_new_one(
     database: str, ev: psycopg.Connection, patient: PostgresSession
 ) -> None:
     ev.execute("INSERT INTO ev (number) VALUES (1)")
-    assert cap(patient, "id").value.text == "1"  # type: ignore[union-attr]
+    assert cap(patient, "id").value.text == "1"  # type: ignore[union-attr]  # None would fail
     ev.execute("TRUNCATE ev RESTART IDENTITY")
     with writer(database) as late:
         late.execute("INSERT INTO ev (number) VALUES (1)")

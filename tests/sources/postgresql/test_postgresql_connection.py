@@ -22,25 +22,25 @@ from dataloader_sources.postgresql.session import PostgresSession
 
 
 def test_service_name_is_another_name_of_the_database() -> None:
-    assert PostgresConnection(user="u", service_name="shop").database == "shop"  # type: ignore[call-arg]
+    assert PostgresConnection(user="u", service_name="shop").database == "shop"  # type: ignore[call-arg]  # bad or text input
     assert PostgresConnection(user="u", database="shop").database == "shop"
 
 
 def test_a_field_that_is_not_known_is_refused() -> None:
     with pytest.raises(ValidationError, match="sslmod"):
-        PostgresConnection(user="u", database="d", sslmod="require")  # type: ignore[call-arg]
+        PostgresConnection(user="u", database="d", sslmod="require")  # type: ignore[call-arg]  # bad or text input
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("2", 2), ("500 ms", 0.5), ("1 minute", 60), (3, 3)])
 def test_spans_are_taken_as_people_write_them(text: object, seconds: float) -> None:
-    given = PostgresConnection(user="u", database="d", look_wait=text)  # type: ignore[arg-type]
+    given = PostgresConnection(user="u", database="d", look_wait=text)  # type: ignore[arg-type]  # bad or text input
     assert given.look_wait == timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize("text", ["soon", "-1", "1 day"])
 def test_a_span_that_is_none_or_too_long_is_refused(text: str) -> None:
     with pytest.raises(ValidationError, match="look_wait"):
-        PostgresConnection(user="u", database="d", look_wait=text)  # type: ignore[arg-type]
+        PostgresConnection(user="u", database="d", look_wait=text)  # type: ignore[arg-type]  # bad or text input
 
 
 def test_the_application_name_is_cut_between_characters_and_keeps_its_mark() -> None:
@@ -50,7 +50,7 @@ def test_the_application_name_is_cut_between_characters_and_keeps_its_mark() -> 
 
 
 def test_tls_settings_reach_libpq() -> None:
-    settings = PostgresConnection(user="u", database="d", sslmode="verify-full", sslrootcert="/ca.pem")  # type: ignore[arg-type]
+    settings = PostgresConnection(user="u", database="d", sslmode="verify-full", sslrootcert="/ca.pem")  # type: ignore[arg-type]  # bad or text input
     fields = conninfo_to_dict(settings.conninfo(SessionOptions(login_timeout=timedelta(seconds=7))))
     assert (fields["sslmode"], fields["sslrootcert"], fields["connect_timeout"]) == ("verify-full", "/ca.pem", "7")
 

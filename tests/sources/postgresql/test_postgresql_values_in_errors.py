@@ -88,7 +88,7 @@ def test_a_setting_that_the_server_refuses_is_named(database: str) -> None:
 
 
 def test_a_failed_description_of_a_query_quotes_no_row(session: PostgresSession, rows: psycopg.Connection) -> None:
-    query = f"SELECT '{rows.execute('SELECT word FROM people').fetchone()[0]}'::int AS n"  # type: ignore[index]
+    query = f"SELECT '{rows.execute('SELECT word FROM people').fetchone()[0]}'::int AS n"  # type: ignore[index]  # there is a row
     with pytest.raises(DataLoaderError) as caught:
         session.describe(Relation(query=query))
     assert not quotes_a_value("".join(traceback.format_exception(caught.value)))
