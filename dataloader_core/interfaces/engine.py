@@ -33,8 +33,8 @@ class Prepared:
     """Rows that were read and wait to be committed; nothing of them can be seen yet.
 
     Attributes:
-        rows: Rows read.
-        bytes: Bytes of the files written.
+        rows: Rows read, or told by the source.
+        bytes: Bytes of the files written so far.
         highest: The step's watermark as read (only for ``HighestRead``), not yet compared with its floor.
         above: Rows read above the cap (``HighestRead`` with ``upto``).
         unrepresentable: What became NULL under ``on_unrepresentable = null``.
@@ -135,6 +135,9 @@ class Destination(ABC):
     ) -> Prepared:
         """Read the step's rows to where they can be committed from. Changes nothing that can be seen.
 
+        Rows of which the snapshot tells enough (``tally``) may be left for :meth:`commit` to read: it stays open until
+        then, and ``progress`` may be called then too.
+
         Raises:
             UnrepresentableValueError: under ``on_unrepresentable = fail``.
             KeyValuesError: a merge's keys are NULL or doubled in what was read.
@@ -167,6 +170,7 @@ class Destination(ABC):
         Raises:
             RivalCommitError: anything else committed since ``look``; nothing was changed.
             LossRefusedError: see ``step.loss``; nothing was changed.
+            And, where rows are read only now, what the source raises; nothing was changed.
         """
 
     @abstractmethod

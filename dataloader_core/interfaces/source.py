@@ -1,8 +1,8 @@
-"""Source dialects: one class per kind of database, one session per connection, one snapshot per read.
+"""Source dialects: a dialect, its sessions, their snapshots. Long: it is a connector's whole contract in one place.
 
-A dialect decides types once: it reads the catalog and gives every column a projection into the closed
-set of :mod:`dataloader_core.types`. It offers ways of reading as data; it does not know which engine
-takes which. It writes nothing at the source, ever.
+One class per kind of database, one session per connection, one snapshot per read. A dialect decides types once: it
+reads the catalog and gives every column a projection into the closed set of :mod:`dataloader_core.types`. It offers
+ways of reading as data; it does not know which engine takes which. It writes nothing at the source, ever.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 from pydantic import BaseModel, SecretStr
 
 from dataloader_core.errors import DataLoaderError
-from dataloader_core.plan import Bounds, Cap, Column, Condition, Read, Relation
+from dataloader_core.plan import Bounds, Cap, Column, Condition, HighestRead, Read, Relation
 from dataloader_core.table import SourceTable
 from dataloader_core.values import Value
 
@@ -144,6 +144,23 @@ class Unrepresentable:
     rows: int
 
 
+@dataclass(frozen=True)
+class Tally:
+    """What a read will give, told before it is carried out.
+
+    Attributes:
+        rows: How many.
+        highest: The highest value that the asked rule admits; None without a rule, and where there is no such value.
+        above: Rows above the rule's cap.
+        unrepresentable: As :meth:`SourceSnapshot.unrepresentable` finds them.
+    """
+
+    rows: int
+    highest: Value | None = None
+    above: int = 0
+    unrepresentable: Sequence[Unrepresentable] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class ParquetOptions:
     """How files are written. ``prefix`` starts every file's name; rows keep the order of their range."""
@@ -234,7 +251,7 @@ class SourceSnapshot(ABC):
     def arrow_parts(self, read: Read, parts: int) -> Sequence[ArrowPart]:
         """The read in at most ``parts`` pieces that other processes can carry out. At least one, also for no rows.
 
-        For sources whose way ``arrow`` says ``{"parts": True}`` among its options.
+        For sources whose way ``arrow`` has ``{"parts": N}`` among its options: as many as are advised.
         """
         raise NotImplementedError(f"{type(self).__name__} offers no parts of a read.")
 
@@ -254,6 +271,18 @@ class SourceSnapshot(ABC):
         """Why somebody else's reader (JDBC) could not read these rows, by asking the source again; None: no idea.
 
         May take as long as the read itself. Raises what asking raises, which is an answer as well.
+        """
+        return None
+
+    def tally(self, read: Read, rule: HighestRead | None) -> Tally | None:
+        """What the read will give in this snapshot, so that an engine can write rows to their table as they arrive.
+
+        What is told goes into the commit with the rows. So it is None (the default) where reading might give other
+        rows than were counted (a random filter, a clock, a server without snapshots), or where counting would cost
+        about what reading costs (a view): then rows wait in files and are counted there.
+
+        Args:
+            rule: What the commit's watermark is taken from; None: from nothing that is read.
         """
         return None
 

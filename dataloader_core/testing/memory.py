@@ -23,10 +23,11 @@ from dataloader_core.interfaces.source import (
     Progress,
     SourceSession,
     SourceSnapshot,
+    Tally,
     Unrepresentable,
     WayOfReading,
 )
-from dataloader_core.plan import Bounds, Cap, Column, Read, Relation
+from dataloader_core.plan import Bounds, Cap, Column, HighestRead, Read, Relation
 from dataloader_core.table import SourceTable
 from dataloader_core.testing.interpreter import MemorySource, Row
 from dataloader_core.testing.texts import arrow_table
@@ -65,17 +66,19 @@ class MemorySnapshot(SourceSnapshot):
         files: How many Parquet files it writes at most.
         found: What it reports as values that do not fit.
         error: Raised when the rows are nearly read, as by a source that goes away.
+        tells: Whether it tells beforehand what a read will give.
     """
 
     source: MemorySource
     files: int = 1
     found: tuple[Unrepresentable, ...] = ()
     error: Exception | None = None
+    tells: bool = True
 
     def ways(self, read: Read) -> Sequence[WayOfReading]:
         return (
             WayOfReading("parquet", True, "rows are in memory"),
-            WayOfReading("arrow", True, "rows are in memory", options={"parts": True}),
+            WayOfReading("arrow", True, "rows are in memory", options={"parts": 1}),
         )
 
     def write_parquet(self, read: Read, options: ParquetOptions, progress: Progress) -> Sequence[ParquetFile]:
@@ -109,6 +112,17 @@ class MemorySnapshot(SourceSnapshot):
 
     def unrepresentable(self, read: Read, stats: Mapping[str, ColumnStats] | None) -> Sequence[Unrepresentable]:
         return self.found
+
+    def tally(self, read: Read, rule: HighestRead | None) -> Tally | None:
+        if not self.tells:
+            return None
+        rows = len(self.source.read(read))
+        if rule is None:
+            return Tally(rows, unrepresentable=self.found)
+        values = _values(self.source, read, self.source.table.column(rule.column))
+        highest = self.highest(read, rule.column, rule.upto, rule.inclusive)
+        above = sum(v > rule.upto or (v == rule.upto and not rule.inclusive) for v in values) if rule.upto else 0
+        return Tally(rows, highest, above, self.found)
 
     def highest(self, read: Read, column: str, upto: Value | None, inclusive: bool) -> Value | None:
         found = _values(self.source, read, self.source.table.column(column))

@@ -63,6 +63,7 @@ two that create at once
 a stale load, skipped in silence
     ../engines/spark/test_spark_engine.py::test_a_stale_commit_that_delta_skips_in_silence_is_noticed
 the other engine's table on S3
+    ../conformance/test_s3.py::test_the_second_engine_refuses_by_name_until_the_mark_is_changed
     ../engines/spark/test_spark_without_java.py::test_on_s3_the_other_engines_table_is_refused_by_name
 a log that was cleaned up
     ../engines/spark/test_spark_engine.py::test_where_the_log_was_cleaned_up_checkpoints_still_know_the_last_commit
@@ -79,6 +80,8 @@ a task killed by memory: the JVM, or killed from outside
     ../engines/spark/test_spark_without_java.py::test_what_spark_says_is_told_as_our_errors_without_a_value
 a load that was killed
     ../conformance/test_kills.py::test_what_one_engine_leaves_behind_the_other_goes_on_from
+    ../conformance/test_kills.py::test_whichever_engine_dies_the_other_goes_on_by_every_strategy
+    ../conformance/test_kills.py::test_a_backfill_that_one_engine_began_the_other_ends
     ../engines/spark/test_spark_without_java.py::test_a_crashed_loads_rows_go_after_a_day_and_a_living_ones_stay
 a source that goes away, refuses, takes too long
     ../engines/spark/test_reading_failures.py::test_a_connection_that_ends_in_mid_stream_fails_the_read

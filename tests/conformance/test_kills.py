@@ -8,14 +8,29 @@ from __future__ import annotations
 import random
 import signal
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from dataloader_core.plan import Backfill
 from tests.chaos.trials import Tally, Trial, wake
 from tests.chaos.world import SUBJECTS, World, world
+from tests.support.spark import connect_url
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 pytestmark = [pytest.mark.spark, pytest.mark.chaos]
 LOST = 1
+COMMITTED: Final = "load.after_commit"
+DEATHS: Final = {
+    "t_full": ("engine.after_create", "load.before_commit"),
+    "t_incremental": ("engine.after_commit", "engine.after_schema"),
+    "t_rolling": (COMMITTED, COMMITTED),
+    "t_check": (COMMITTED, COMMITTED),
+}
+"""Where Spark dies and where the local engine does: a table made without a fence, rows that wait, columns added without
+their rows, a merge and a window committed without a word to the control database."""
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +43,18 @@ def here(spark: object) -> Iterator[World]:
 @pytest.fixture
 def trial(here: World) -> Trial:
     """On a table that is appended to: a row that comes twice stays there twice."""
-    [subject] = [s for s in SUBJECTS if s.name == "t_append_only"]
+    return trial_of(here, "t_append_only")
+
+
+@pytest.fixture
+def connected(here: World, spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> World:
+    """Workers are clients of the run's own Spark, by Spark Connect: a Java process for each would take a minute."""
+    monkeypatch.setitem(here.environ, "DATALOADER_SPARK_REMOTE", connect_url(spark))
+    return here
+
+
+def trial_of(here: World, name: str) -> Trial:
+    [subject] = [s for s in SUBJECTS if s.name == name]
     return Trial(here, subject, Tally())
 
 
@@ -37,9 +63,10 @@ def changed(trial: Trial) -> None:
 
 
 def killed(trial: Trial, engine: str, point: str) -> None:
-    """A load by this engine dies there, without a word to anybody."""
+    """A load by this engine dies at this point, at its ``:n``-th hit, without a word to anybody."""
     changed(trial)
-    assert trial.wait(trial.worker(f"{point}=kill", engine)) == -signal.SIGKILL
+    name, _, hit = point.partition(":")
+    assert trial.wait(trial.worker(f"{name}=kill:{hit or 1}", engine)) == -signal.SIGKILL
     trial.world.end_claim(trial.subject)
 
 
@@ -48,6 +75,21 @@ def clean(trial: Trial, engine: str) -> None:
     changed(trial)
     assert trial.clean_run(engine) == 0, trial.world.state(trial.subject)["last_status_message"]
     assert trial.world.difference(trial.subject) is None
+
+
+def gone_on(trial: Trial, engine: str) -> None:
+    """A backfill that died after two chunks: this engine loads the others, no chunk twice, and then what changed."""
+    backfill = Backfill.from_json(trial.world.state(trial.subject)["backfill_cursor"])
+    before = commits(trial.world)
+    assert trial.clean_run(engine) == 0, trial.world.state(trial.subject)["last_status_message"]
+    published = backfill.publish == "at_end"
+    assert commits(trial.world) - before == backfill.chunks - 2 + published
+    clean(trial, "local")
+
+
+def commits(here: World) -> int:
+    """Commits of rows by all workers so far."""
+    return here.points_log.read_text().splitlines().count(COMMITTED)
 
 
 def overtaken(trial: Trial, slow: str, quick: str) -> None:
@@ -72,3 +114,26 @@ def test_what_one_engine_leaves_behind_the_other_goes_on_from(trial: Trial) -> N
     killed(trial, "local", "load.after_commit")
     overtaken(trial, slow="local", quick="spark")
     overtaken(trial, slow="spark", quick="local")
+
+
+@pytest.mark.parametrize("name", DEATHS)
+def test_whichever_engine_dies_the_other_goes_on_by_every_strategy(connected: World, name: str) -> None:
+    trial, (of_spark, of_local) = trial_of(connected, name), DEATHS[name]
+    if of_spark != "engine.after_create":
+        clean(trial, "local")
+    killed(trial, "spark", of_spark)
+    clean(trial, "local")
+    if of_local == "engine.after_schema":
+        connected.add_column(trial.subject)
+    killed(trial, "local", of_local)
+    clean(trial, "spark")
+
+
+@pytest.mark.parametrize("name", ["t_backfill", "t_published"])
+def test_a_backfill_that_one_engine_began_the_other_ends(connected: World, name: str) -> None:
+    """In the table itself, or beside it in a staging table that the other engine publishes."""
+    trial = trial_of(connected, name)
+    for dies, goes_on in (("spark", "local"), ("local", "spark")):
+        connected.begin_anew(trial.subject)
+        killed(trial, dies, f"{COMMITTED}:2")
+        gone_on(trial, goes_on)

@@ -1,4 +1,4 @@
-"""On S3 a table is one engine's; elsewhere engines may take turns."""
+"""On S3 a table is one engine's, which its mark says; elsewhere engines may take turns unless a table has the mark."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from dataloader_core.engine_mark import mark_of, marked_problem
 def test_a_new_table_on_s3_is_marked_and_refused_by_the_other_engine(location: str) -> None:
     mark = mark_of("local", location)
     assert mark
-    assert marked_problem("local", location, mark) is None
-    assert "local engine" in (marked_problem("spark", location, mark) or "")
+    assert marked_problem("local", mark) is None
+    assert "local engine" in (marked_problem("spark", mark) or "")
 
 
 @pytest.mark.parametrize("location", ["/lake/t", "abfss://c@account/t", "gs://bucket/t"])
-def test_elsewhere_engines_may_take_turns(location: str) -> None:
+def test_elsewhere_no_table_gets_a_mark(location: str) -> None:
     assert not mark_of("local", location)
-    assert marked_problem("spark", location, {"dataloader.engine": "local"}) is None
 
 
-def test_a_table_on_s3_that_nobody_marked_may_be_loaded_by_either() -> None:
-    assert marked_problem("spark", "s3://bucket/t", {}) is None
+def test_a_table_that_nobody_marked_may_be_loaded_by_either() -> None:
+    assert marked_problem("spark", {}) is None

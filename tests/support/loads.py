@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from dataloader_core.table import SourceConfig
 from tests.support.delta import read_delta
 
 
-def local_engine(lake: Path) -> Engine:
+def local_engine(lake: Path | str) -> Engine:
     registry = default_registry()
     record = registry.engine_record("local")
     assert record.settings is not None
@@ -32,7 +31,7 @@ class Deployment:
     """Tables of the source ``crm``, loaded by the product's own loader in this process.
 
     Args:
-        engines: Each load takes the next of them, in turn; the local engine unless others are named.
+        engines: Each load takes the next of them, which stands first; the local engine unless others are named.
     """
 
     def __init__(self, server: Any, lake: Path, engines: Sequence[Engine] = ()) -> None:
@@ -44,7 +43,7 @@ class Deployment:
         self.registry = default_registry()
         self.control.register_strategies(self.registry)
         self.source_dsn = self.add_source("crm")
-        self._engines = cycle(engines or [local_engine(lake)])
+        self.engines = list(engines or [local_engine(lake)])
 
     def add_source(self, key: str) -> str:
         """Another database as a source; its DSN."""
@@ -78,7 +77,9 @@ class Deployment:
         return claim
 
     def next_engine(self) -> Engine:
-        return next(self._engines)
+        first, *others = self.engines
+        self.engines = [*others, first]
+        return first
 
     def loader(self, **options: Any) -> DataLoader:
         source = self.control.source("crm")

@@ -1,13 +1,15 @@
 """A Delta table's own files, read and written by hand: neither by the engine under test nor by its libraries.
 
 The suite needs to see what an engine left behind, and to play the other writers of a table: somebody's append, an
-OPTIMIZE, a RESTORE, a table made elsewhere. Only what that takes is understood here: a table in a folder whose log
-has all its JSON files, without partitions. Deletion vectors and column mapping are refused.
+OPTIMIZE, a RESTORE, a clean-up of the log, a table made elsewhere. Only what that takes is understood here: a table in
+a folder, without partitions, whose log has all its JSON files or those behind a checkpoint in one file. Deletion
+vectors and column mapping are refused.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 from uuid import uuid4
 
+from dataloader_core.testing.conformance.checkpoint import read_checkpoint, write_checkpoint
 from dataloader_core.testing.texts import arrow_type
 from dataloader_core.types import ColumnType
 
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 Action = Mapping[str, Any]
 _TYPES: Final = {"short": "smallint", "integer": "int", "long": "bigint"}
 _REFUSED: Final = ("columnMapping", "v2Checkpoint")
+_NUMBERED: Final = re.compile(r"\.?(\d{20})\.")
+"""Commits, checkpoints and checksums, and the hidden files that Hadoop keeps beside them."""
 
 
 @dataclass
@@ -68,6 +73,12 @@ class LogState:
             elif kind == "txn":
                 self.transactions[body["appId"]] = body["version"]
 
+    def actions(self) -> list[Action]:
+        """What makes this state out of nothing."""
+        transactions = [{"txn": {"appId": app, "version": number}} for app, number in self.transactions.items()]
+        files = [{"add": file} for file in self.files.values()]
+        return [{"protocol": self.protocol}, {"metaData": self.metadata}, *transactions, *files]
+
 
 class DeltaLog:
     """The table in ``folder``."""
@@ -83,9 +94,11 @@ class DeltaLog:
         return [json.loads(line) for line in self._entry(version).read_text("utf-8").splitlines() if line]
 
     def state(self, version: int | None = None) -> LogState:
-        state = LogState()
-        for number in self.versions:
-            if version is None or number <= version:
+        state, numbers = LogState(), self.versions
+        if numbers and numbers[0] > 0:
+            state.apply(numbers[0], read_checkpoint(self._checkpoint(numbers[0])))
+        for number in numbers:
+            if number > state.version and (version is None or number <= version):
                 state.apply(number, self.actions(number))
         return state
 
@@ -121,6 +134,16 @@ class DeltaLog:
         gone = [self._remove(f, True) for path, f in there.files.items() if path not in then.files]
         back = [{"add": f} for path, f in then.files.items() if path not in there.files]
         return self.commit("RESTORE", [{"metaData": then.metadata}, *gone, *back])
+
+    def clean_up(self) -> int:
+        """What Delta does to a log in time: a checkpoint at its newest version, and what lies before it is gone."""
+        state = self.state()
+        for file in list(self._log.iterdir()):
+            number = _NUMBERED.match(file.name)
+            if "_last_checkpoint" in file.name or (number is not None and int(number[1]) < state.version):
+                file.unlink()
+        write_checkpoint(self._checkpoint(state.version), state.actions())
+        return state.version
 
     def set_properties(self, **properties: str) -> int:
         metadata = self.state().metadata
@@ -162,6 +185,9 @@ class DeltaLog:
 
     def _entry(self, version: int) -> Path:
         return self._log / f"{version:020}.json"
+
+    def _checkpoint(self, version: int) -> Path:
+        return self._log / f"{version:020}.checkpoint.parquet"
 
     def _write(self, rows: pa.Table, *, data_change: bool) -> Action:
         import pyarrow.parquet as pq

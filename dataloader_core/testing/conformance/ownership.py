@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from dataloader_core.commit import OWNER_PROPERTY
+from dataloader_core.commit import ENGINE_PROPERTY, OWNER_PROPERTY
 from dataloader_core.errors import DestinationRefusedError
 from dataloader_core.plan import Append, Merge
 from dataloader_core.testing.conformance.base import Conformance, NewTable
@@ -147,6 +147,18 @@ class OwnershipConformance(Conformance):
     def test_a_feature_that_is_only_possible_is_no_problem(self, new_table: NewTable, feature: str) -> None:
         table = new_table(COLUMNS, created=False)
         table.log.create(**UNUSED[feature])
+        assert table.look().problems == ()
+        table.load(_TWO, Append())
+        table.check()
+
+    def test_another_engines_table_is_refused_by_name_and_ones_own_is_loaded(self, new_table: NewTable) -> None:
+        """The mark that tables on S3 get, where engines would not see each other's commits."""
+        table, mine = new_table(COLUMNS, created=False), self.engine_class.name
+        table.log.create(**{**_made(), "properties": {ENGINE_PROPERTY: "theirs"}})
+        [problem] = table.look().problems
+        assert ENGINE_PROPERTY in problem
+        assert "theirs" in problem
+        table.log.set_properties(**{ENGINE_PROPERTY: mine})
         assert table.look().problems == ()
         table.load(_TWO, Append())
         table.check()

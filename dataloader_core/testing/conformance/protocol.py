@@ -8,11 +8,11 @@ from uuid import uuid4
 
 import pytest
 
-from dataloader_core.commit import OWNER_PROPERTY, app_id
+from dataloader_core.commit import OWNER_PROPERTY, CommitRecord, app_id
 from dataloader_core.errors import DestinationRefusedError, RivalCommitError
 from dataloader_core.plan import Append, Merge, Replace, Write
 from dataloader_core.testing.conformance.base import Conformance, NewTable
-from dataloader_core.testing.conformance.table import ConformanceTable, rows
+from dataloader_core.testing.conformance.table import ConformanceTable, Rows, rows
 from dataloader_core.testing.texts import arrow_table
 from dataloader_core.types import INT, STRING
 
@@ -27,6 +27,15 @@ def append_of_others(table: ConformanceTable) -> None:
     """Somebody who knows nothing of this system adds a row."""
     table.log.append(arrow_table(_THEIRS, {"id": INT, "name": STRING}))
     table.model.rows = [*table.model.rows, *_THEIRS]
+
+
+def commit_of_another_load(table: ConformanceTable, given: Rows, write: Write) -> CommitRecord:
+    """A load of the same row that has a destination of its own comes and goes."""
+    step, other, record = table.step(write), table.open(), table.record()
+    look = other.look(table.uid)
+    other.commit(step, table.prepare(step, given, look=look, through=other), look, record)
+    table.expect(step, given)
+    return record
 
 
 class ProtocolConformance(Conformance):
@@ -162,6 +171,25 @@ class ProtocolConformance(Conformance):
         bare = {k: v for k, v in state.properties.items() if k != OWNER_PROPERTY}
         orders.log.commit("UNSET TBLPROPERTIES", [{"metaData": {**state.metadata, "configuration": bare}}])
         assert orders.look().owner is None
+
+    def test_a_log_that_was_cleaned_up_still_knows_the_last_commit_and_keeps_a_stale_load_out(
+        self, orders: ConformanceTable
+    ) -> None:
+        """No commit of the row's is in the log any more; a checkpoint repeats its transaction."""
+        step, look, stale = orders.step(Append()), orders.look(), orders.record()
+        prepared = orders.prepare(step, THREE, look=look)
+        record = commit_of_another_load(orders, THREE, Merge(("id",)))
+        for _ in range(2):
+            append_of_others(orders)
+        orders.log.clean_up()
+        found = orders.open().look(orders.uid)
+        assert (found.app_version, found.newest, found.newest_fence) == (record.version, None, None)
+        assert (found.owner, found.restored, found.problems) == (orders.uid, False, ())
+        with pytest.raises(RivalCommitError):
+            orders.destination.commit(step, prepared, look, stale)
+        orders.check()
+        orders.load(rows("id name", (1, "later"), (5, "new")), Merge(("id",)))
+        orders.check()
 
     def test_only_the_owner_drops_a_table(self, orders: ConformanceTable) -> None:
         with pytest.raises(DestinationRefusedError, match="belongs to"):

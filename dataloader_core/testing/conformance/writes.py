@@ -153,6 +153,14 @@ class WriteConformance(Conformance):
         table = loaded_table(KEYED, TEN)
         refused(table, type(error), error.problem, Rows(TEN.rows, {"error": error}), way=way)
 
+    @pytest.mark.parametrize("write", [Replace(), Append()], ids=["replace", "append"])
+    def test_rows_of_a_source_that_tells_nothing_beforehand_arrive_as_well(
+        self, loaded_table: NewTable, write: Write
+    ) -> None:
+        table = loaded_table(KEYED, TEN)
+        table.load(Rows(TEN.rows[6:], {"tells": False}), write)
+        table.check()
+
     def test_names_and_many_columns_arrive(self, new_table: NewTable) -> None:
         names = [
             "id",

@@ -22,6 +22,8 @@ from dataloader_engines.local.look import METADATA_KEY, Handle, TargetFile
 from dataloader_engines.local.stats import delta_stats
 from dataloader_engines.local.types import delta_field, delta_schema
 
+CLEANED_UP = "Invalid table version"
+"""delta-rs' error where the log no longer goes back to the handle's version. It is found before anything is tried."""
 _NTZ = "timestamp_ntz"
 
 
@@ -167,7 +169,7 @@ def _landed_or_raise(handle: Handle, record: CommitRecord, commit: Callable[[], 
             return
         local = "://" not in handle.table.table_uri or handle.table.table_uri.startswith("file://")
         # An object store may still carry out a request whose answer was lost; a file system does not.
-        if found is False and (local or isinstance(error, CommitFailedError)):
+        if found is False and (local or isinstance(error, CommitFailedError) or CLEANED_UP in str(error)):
             raise NotCommittedError(str(error)) from error
         raise
 

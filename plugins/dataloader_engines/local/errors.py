@@ -15,7 +15,7 @@ from dataloader_core.errors import (
     DestinationUnavailableError,
     RivalCommitError,
 )
-from dataloader_engines.local.commits import NotCommittedError
+from dataloader_engines.local.commits import CLEANED_UP, NotCommittedError
 
 _FULL = ("no space left", "quota exceeded", "disk full", "(os error 28)")
 _DENIED = ("permission denied", "read-only file system", "accessdenied", "access denied", "forbidden")
@@ -52,7 +52,7 @@ def _translated(location: str, error: BaseException) -> DestinationError:
             f"{location} uses Delta features that this engine does not handle: {_first_line(error)}.",
             cure="Use the spark engine.",
         )
-    if isinstance(error, CommitFailedError):
+    if isinstance(error, CommitFailedError) or CLEANED_UP in str(error):
         return rival(location)
     return DestinationUnavailableError(f"{location} cannot be read or written: {_first_line(error)}.")
 

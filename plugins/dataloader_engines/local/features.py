@@ -59,7 +59,7 @@ def find_problems(table: DeltaTable, fields: Iterable[Field]) -> tuple[str, ...]
             f"It is partitioned by {', '.join(metadata.partition_columns)}; this engine writes no partitions. "
             "Rewrite it without, or use the spark engine."
         )
-    if (marked := marked_problem("local", table.table_uri, properties)) is not None:
+    if (marked := marked_problem("local", properties)) is not None:
         problems.append(marked)
     if "deletionVectors" in (table.protocol().reader_features or ()) and _has_vectors(table):
         problems.append("It has deletion vectors. Run REORG TABLE ... APPLY (PURGE).")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 
 from dataloader_core.errors import ConfigurationError, DestinationRefusedError
 from dataloader_engines.spark.settings import SparkSettings
@@ -11,6 +13,7 @@ from dataloader_engines.spark.sql import quote
 
 STAGING_FOLDER = "_dataloader_staging"
 """Inside a table's folder. Delta's VACUUM leaves names alone that start with an underscore."""
+_HADOOPS_S3: Final = re.compile("^s3[an]://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,18 @@ def address(settings: SparkSettings, parts: tuple[str, str, str]) -> Address:
 def is_local(path: str) -> bool:
     """Whether this process sees the folder too; a Unity Catalog Volume is a folder on the driver."""
     return "://" not in path or path.startswith("file://")
+
+
+def filesystem(url: str) -> tuple[Any, str]:
+    """Arrow's file system of a URL as Spark spells it, and the path there.
+
+    Raises:
+        OSError, ValueError, ImportError: this process cannot reach it; Spark may all the same.
+    """
+    from pyarrow import fs
+
+    found = fs.FileSystem.from_uri(_HADOOPS_S3.sub("s3://", url))
+    return found[0], found[1]
 
 
 def _root(lake: str) -> str:

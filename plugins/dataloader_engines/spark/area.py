@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from dataloader_engines.spark.address import is_local
+from dataloader_engines.spark.address import filesystem, is_local
 from dataloader_engines.spark.errors import SPARK_ERRORS
 from dataloader_engines.spark.session import LoadSession
 
@@ -77,23 +77,23 @@ class StagingArea:
             root = _path(self.root)
             yield from (p.name for p in root.iterdir()) if root.is_dir() else ()
             return
-        filesystem, path = _filesystem(self.root)
-        yield from (info.base_name for info in _listed(filesystem, path))
+        store, path = filesystem(self.root)
+        yield from (info.base_name for info in _listed(store, path))
 
     def _files(self, folder: str) -> Iterator[tuple[str, int]]:
         if is_local(folder):
             yield from ((p.name, p.stat().st_size) for p in _path(folder).iterdir())
             return
-        filesystem, path = _filesystem(folder)
-        yield from ((info.base_name, info.size or 0) for info in _listed(filesystem, path))
+        store, path = filesystem(folder)
+        yield from ((info.base_name, info.size or 0) for info in _listed(store, path))
 
     def _delete(self, folder: str) -> None:
         if is_local(folder):
             if _path(folder).exists():
                 shutil.rmtree(_path(folder))
             return
-        filesystem, path = _filesystem(folder)
-        filesystem.delete_dir(path)
+        store, path = filesystem(folder)
+        store.delete_dir(path)
 
 
 def _empty(session: LoadSession, folder: str) -> None:
@@ -106,13 +106,6 @@ def _empty(session: LoadSession, folder: str) -> None:
 
 def _path(folder: str) -> Path:
     return Path(folder.removeprefix("file://"))
-
-
-def _filesystem(uri: str) -> tuple[Any, str]:
-    from pyarrow import fs
-
-    found = fs.FileSystem.from_uri(uri)
-    return found[0], found[1]
 
 
 def _listed(filesystem: Any, path: str) -> list[Any]:

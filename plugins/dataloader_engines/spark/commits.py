@@ -93,7 +93,7 @@ def land(
 
 def fence(
     session: LoadSession, address: Address, record: CommitRecord, handle: Handle | None = None, *, own: bool = False
-) -> None:
+) -> Entry:
     """A commit that changes no row and carries the record.
 
     Whoever crashes between ownership and fence leaves a table of its row without a commit, which its next load takes
@@ -111,8 +111,9 @@ def fence(
         failpoints.hit("engine.between_owner_and_fence")
     none = session.spark.table(address.sql).limit(0)
     since = handle.version if handle is not None else _CREATION
-    land(session, address, since, record, lambda: by_options(session, address, none, record))
+    entry = land(session, address, since, record, lambda: by_options(session, address, none, record))
     failpoints.hit("engine.after_fence")
+    return entry
 
 
 def set_properties(session: LoadSession, address: Address, properties: dict[str, str]) -> None:

@@ -6,20 +6,22 @@ import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 from uuid import uuid4
 
 from dataloader_core import failpoints
 from dataloader_core.commit import OWNER_PROPERTY, CommitRecord
 from dataloader_core.engine_mark import mark_of
-from dataloader_core.errors import DestinationRefusedError
+from dataloader_core.errors import DestinationRefusedError, DestinationUnavailableError
 from dataloader_core.schema import target_column
 from dataloader_core.table import SourceTable
-from dataloader_engines.spark.address import Address, is_local
+from dataloader_engines.spark.address import Address, filesystem, is_local
 from dataloader_engines.spark.errors import SPARK_ERRORS, condition_of, rival
 from dataloader_engines.spark.look import newest_entry
 from dataloader_engines.spark.session import LoadSession
 from dataloader_engines.spark.types import commented_schema
 
+_LOG: Final = "/_delta_log/"
 _THERE = ("TABLE_OR_VIEW_ALREADY_EXISTS", "DELTA_TABLE_ALREADY_EXISTS", "DELTA_PATH_EXISTS", "DELTA_CREATE_TABLE")
 
 
@@ -38,8 +40,8 @@ def create(
     """
     empty = session.spark.createDataFrame([], commented_schema(map(target_column, table.columns)))
     writer = empty.writeTo(address.sql).using("delta").tableProperty(OWNER_PROPERTY, str(record.table_uid))
-    if table.comment:
-        writer = writer.tableProperty("comment", table.comment[:4000])
+    if comment := comment_of(table):
+        writer = writer.tableProperty("comment", comment)
     for key, value in {**properties, **mark_of("spark", address.path or "")}.items():
         writer = writer.tableProperty(key, value)
     failpoints.hit("engine.before_create")
@@ -60,6 +62,11 @@ def create(
     )
 
 
+def comment_of(table: SourceTable) -> str | None:
+    """The comment that a new table gets: catalogs take this length."""
+    return (table.comment or "")[:4000] or None
+
+
 def _clear_crashed(address: Address) -> None:
     """An empty log folder, left by a creation that crashed, would be taken for a table."""
     if address.path is not None and is_local(address.path):
@@ -78,7 +85,28 @@ def drop(session: LoadSession, address: Address) -> None:
         folder.rename(trash)
         shutil.rmtree(trash)
     else:
-        from pyarrow import fs
+        _delete(address.path)
 
-        filesystem, path = fs.FileSystem.from_uri(address.path)
-        filesystem.delete_dir(path)
+
+def _delete(url: str) -> None:
+    """Data first, the log last and its first entry at its end: what a crash leaves can still be dropped.
+
+    Raises:
+        DestinationUnavailableError: only Spark reaches it.
+    """
+    from pyarrow import fs
+
+    try:
+        store, path = filesystem(url)
+        entries = store.get_file_info(fs.FileSelector(path, allow_not_found=True, recursive=True))
+        files = [entry.path for entry in entries if entry.is_file]
+        log = sorted((p for p in files if _LOG in p), reverse=True)
+        for each in [p for p in files if _LOG not in p] + log:
+            store.delete_file(each)
+        with suppress(FileNotFoundError):  # where folders are nothing but the names of their files
+            store.delete_dir(path)
+    except (OSError, ValueError, ImportError) as error:
+        raise DestinationUnavailableError(
+            f"{url} cannot be deleted by this process ({type(error).__name__}).",
+            cure="Grant it the right to delete there, or delete the table by hand.",
+        ) from error

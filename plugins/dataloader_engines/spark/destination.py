@@ -10,24 +10,28 @@ from dataloader_core import failpoints
 from dataloader_core.commit import CommitRecord, Look
 from dataloader_core.errors import DestinationRefusedError
 from dataloader_core.interfaces.engine import Committed, Destination, Prepared
-from dataloader_core.interfaces.source import Progress, SourceSnapshot, WayOfReading
-from dataloader_core.plan import HighestRead, Merge, Replace, Step
-from dataloader_core.schema import SchemaPolicy, compare_schemas
+from dataloader_core.interfaces.source import Progress, SourceSnapshot, Tally, WayOfReading
+from dataloader_core.plan import HighestRead, Merge, Read, Replace, Step
+from dataloader_core.schema import SchemaChange, SchemaPolicy, compare_schemas
 from dataloader_core.table import SourceTable
 from dataloader_engines.spark import commits, creation, publish, staging, tuning
 from dataloader_engines.spark.address import Address
 from dataloader_engines.spark.area import StagingArea
 from dataloader_engines.spark.errors import spark_errors
-from dataloader_engines.spark.look import Handle, take_look
+from dataloader_engines.spark.look import Created, Handle, take_look
+from dataloader_engines.spark.passing import Passing, passing
 from dataloader_engines.spark.reading_jobs import stoppable
 from dataloader_engines.spark.session import LoadSession, Sessions
 from dataloader_engines.spark.settings import SparkSettings
-from dataloader_engines.spark.staging import Facts, Staged
+from dataloader_engines.spark.staging import Facts, Origin, Staged
 from dataloader_engines.spark.writing import Writer
 
 
 class SparkDestination(Destination):
-    """A table by its path or by its three names. Rows wait in Parquet files until a commit writes them."""
+    """A table by its path or by its three names.
+
+    Rows wait in Parquet files until a commit writes them, or pass from the source into the commit.
+    """
 
     def __init__(self, address: Address, settings: SparkSettings, sessions: Sessions) -> None:
         self.location = address.location
@@ -37,6 +41,8 @@ class SparkDestination(Destination):
         self._opened: LoadSession | None = None
         self._area = StagingArea(address.staging, settings.staging_hours)
         self._look: tuple[UUID, Look] | None = None
+        self._passing: list[Passing] = []
+        self._created: tuple[UUID, Created] | None = None
 
     @property
     def session(self) -> LoadSession:
@@ -47,13 +53,16 @@ class SparkDestination(Destination):
     def close(self) -> None:
         if self._opened is not None:
             self._area.remove_all(self._opened)
+            for each in self._passing:
+                each.drop()
             self._opened.close()
             self._opened = None
 
     def look(self, table_uid: UUID, *, known_version: int | None = None) -> Look:
         before = self._look[1] if self._look is not None and self._look[0] == table_uid else None
+        created = self._created[1] if self._created is not None and self._created[0] == table_uid else None
         with spark_errors(self.location):
-            look = take_look(self.session, self.address, table_uid, known_version, before)
+            look = take_look(self.session, self.address, table_uid, known_version, before, created)
         self._look = (table_uid, look)
         return look
 
@@ -66,7 +75,8 @@ class SparkDestination(Destination):
         with spark_errors(self.location):
             properties = tuning.of_new_table(self._settings)
             creation.create(self.session, self.address, table, record, properties)
-            commits.fence(self.session, self.address, record)
+            entry = commits.fence(self.session, self.address, record)
+        self._created = (record.table_uid, Created(entry, creation.comment_of(table)))
 
     def commit_empty(self, look: Look, record: CommitRecord, *, own: bool = False) -> None:
         with spark_errors(self.location):
@@ -85,26 +95,52 @@ class SparkDestination(Destination):
         assert step.read is not None, "a step without a read is prepared from its staging table"
         assert snapshot is not None
         assert way is not None
-        change = compare_schemas(
-            step.read.columns, look.columns, schema_policy, replace=isinstance(step.write, Replace)
-        )
+        origin = Origin(step.read.columns, schema_policy, source.comment)
+        change = _change(origin, step, look)
         read = replace(step.read, columns=change.read)
+        failpoints.hit("engine.before_read")
+        told = self._told(step, read, snapshot)
+        if told is not None:
+            prepared = self._pass(read, told, snapshot, way, progress, origin)
+        else:
+            prepared = self._stage(step, read, snapshot, way, progress, origin)
+        return replace(prepared, notes=change.notes)
+
+    def _told(self, step: Step, read: Read, snapshot: SourceSnapshot) -> Tally | None:
+        """What the source tells of the rows beforehand, where that is enough for a commit."""
+        if self._settings.write_through == "off" or isinstance(step.write, Merge) or step.unique:
+            return None
+        return snapshot.tally(read, _rule(step))
+
+    def _pass(
+        self, read: Read, told: Tally, snapshot: SourceSnapshot, way: WayOfReading, progress: Progress, origin: Origin
+    ) -> Prepared:
+        staging.check_fits(read, told.unrepresentable)
+        with spark_errors(self.location):
+            found = passing(self.session, snapshot, read, way, self._parts(way), progress, told.rows)
+        self._passing.append(found)
+        staged = Staged(found.view, None, _names(read), told.rows, 0, origin, passing=found)
+        return Prepared(told.rows, 0, told.highest, told.above, told.unrepresentable, handle=staged)
+
+    def _stage(
+        self, step: Step, read: Read, snapshot: SourceSnapshot, way: WayOfReading, progress: Progress, origin: Origin
+    ) -> Prepared:
         keys = step.write.keys if isinstance(step.write, Merge) else step.unique
-        rule = step.watermark if isinstance(step.watermark, HighestRead) else None
+        rule = _rule(step)
         self._area.sweep()
         folder = self._area.new_folder()
-        failpoints.hit("engine.before_read")
         try:
             with spark_errors(self.location):
                 with stoppable(self.session.spark, progress):
-                    staging.write(self.session, folder, read, snapshot, way, self._settings.spark_parts or way.parallel)
+                    staging.write(self.session, folder, read, snapshot, way, self._parts(way))
                 failpoints.hit("engine.after_read")
                 with stoppable(self.session.spark, progress):
                     relation = staging.relation(folder)
                     facts = staging.ask(self.session, relation, read, keys, rule)
                     if keys:
                         staging.check_keys(self.session, relation, keys, facts)
-            unrepresentable = staging.check_fits(snapshot, read, facts.stats)
+            unrepresentable = snapshot.unrepresentable(read, facts.stats)
+            staging.check_fits(read, unrepresentable)
             highest = facts.highest
             if rule is not None and facts.rows and not any(c.name == rule.column and c.exact for c in read.columns):
                 highest = snapshot.highest(read, rule.column, rule.upto, rule.inclusive)
@@ -113,18 +149,11 @@ class SparkDestination(Destination):
             raise
         size = self._area.bytes_of(folder)
         progress(facts.rows, size)
-        staged = Staged(
-            relation=relation,
-            folder=folder,
-            names=tuple(c.target for c in read.columns),
-            rows=facts.rows,
-            bytes=size,
-            source=step.read.columns,
-            policy=schema_policy,
-            comment=source.comment,
-            bounds=_bounds(facts),
-        )
-        return Prepared(facts.rows, size, highest, facts.above, unrepresentable, change.notes, staged)
+        staged = Staged(relation, folder, _names(read), facts.rows, size, origin, _bounds(facts))
+        return Prepared(facts.rows, size, highest, facts.above, unrepresentable, handle=staged)
+
+    def _parts(self, way: WayOfReading) -> int:
+        return self._settings.spark_parts or way.options.get("parts", way.parallel)
 
     def prepare_from(
         self,
@@ -138,17 +167,20 @@ class SparkDestination(Destination):
         assert isinstance(staging, SparkDestination)
         with spark_errors(self.location):
             staged = publish.take_over(self.session, staging.address, aside, look, schema_policy, source.comment)
-        change = compare_schemas(staged.source, look.columns, schema_policy, replace=True)
+        change = compare_schemas(staged.origin.columns, look.columns, schema_policy, replace=True)
         return Prepared(staged.rows, staged.bytes, notes=change.notes, handle=staged)
 
     def commit(self, step: Step, prepared: Prepared, look: Look, record: CommitRecord) -> Committed:
         staged: Staged = prepared.handle
-        change = compare_schemas(staged.source, look.columns, staged.policy, replace=isinstance(step.write, Replace))
+        change = _change(staged.origin, step, look)
         with spark_errors(self.location):
             writer = Writer(self.session, self.address, self._settings, step, look, change, staged, record)
             committed = writer.carry_out()
         if staged.folder is not None:
             self._area.remove(self.session, staged.folder)
+        if staged.passing is not None:
+            staged.passing.drop()
+            self._passing.remove(staged.passing)
         return committed
 
     def drop(self, table_uid: UUID) -> None:
@@ -168,6 +200,18 @@ class SparkDestination(Destination):
 
 def _handle(look: Look) -> Handle:
     return cast(Handle, look.handle)
+
+
+def _change(origin: Origin, step: Step, look: Look) -> SchemaChange:
+    return compare_schemas(origin.columns, look.columns, origin.policy, replace=isinstance(step.write, Replace))
+
+
+def _rule(step: Step) -> HighestRead | None:
+    return step.watermark if isinstance(step.watermark, HighestRead) else None
+
+
+def _names(read: Read) -> tuple[str, ...]:
+    return tuple(c.target for c in read.columns)
 
 
 def _bounds(facts: Facts) -> dict[str, tuple[str, str]]:

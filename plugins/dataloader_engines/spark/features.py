@@ -34,7 +34,7 @@ _RETENTION: Final = "delta.setTransactionRetentionDuration"
 
 def find_problems(handle: Handle) -> tuple[str, ...]:
     """One sentence, with its cure, for each feature in use that is not handled here."""
-    marked = marked_problem("spark", handle.location, handle.properties)
+    marked = marked_problem("spark", handle.properties)
     found = (*_from_features(handle.features), *_from_properties(handle.properties))
     return found if marked is None else (*found, marked)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 from dataloader_core.commit import OWNER_PROPERTY, CommitRecord, Look, TargetColumn
@@ -24,6 +24,8 @@ _NO_TABLE: Final = (
     "DELTA_TABLE_ONLY_OPERATION", "DELTA_MISSING_DELTA_TABLE", "DELTA_TABLE_NOT_FOUND", "TABLE_OR_VIEW_NOT_FOUND",
     "DELTA_PATH_DOES_NOT_EXIST",
 )  # fmt: skip
+_Records: TypeAlias = tuple[int | None, CommitRecord | None, CommitRecord | None, bool]
+"""The version of a row's last commit, its newest data commit and fence, and whether a RESTORE came after."""
 _NOT_DELTA: Final = ("DELTA_ONLY_OPERATION", "EXPECT_TABLE_NOT_VIEW", "NOT_A_TABLE", "UNSUPPORTED_FEATURE")
 
 
@@ -44,6 +46,14 @@ class Entry:
 
     def metric(self, name: str) -> int:
         return int(self.metrics.get(name) or 0)
+
+
+@dataclass(frozen=True)
+class Created:
+    """A table that one load made: with this comment, up to this fence."""
+
+    fence: Entry
+    comment: str | None
 
 
 @dataclass(frozen=True)
@@ -104,9 +114,19 @@ def newest_entry(session: LoadSession, address: Address) -> Entry | None:
 
 
 def take_look(
-    session: LoadSession, address: Address, table_uid: UUID, known_version: int | None, before: Look | None
+    session: LoadSession,
+    address: Address,
+    table_uid: UUID,
+    known_version: int | None,
+    before: Look | None,
+    created: Created | None = None,
 ) -> Look:
-    """A fresh look. ``before``: an earlier look of this load, which still holds while the table is at that version."""
+    """A fresh look.
+
+    Args:
+        before: An earlier look of this load, which still holds while the table is at that version.
+        created: How this load made the table; likewise.
+    """
     entry = newest_entry(session, address)
     if entry is None:
         _refuse_other_files(address)
@@ -115,11 +135,17 @@ def take_look(
         cut = before.newest is None and before.newest_fence is not None and before.newest_fence.version != known_version
         if not cut:  # that look may have stopped at a fence that was known to it, and this one asks further
             return before
+    if created is not None and created.fence == entry:
+        return _as_created(session, address, created)
     handle, strange = _handle(session, address, entry)
-    app_version, newest, fence, restored = _records(session, address, handle, table_uid, known_version)
+    return _look(handle, strange, _records(session, address, handle, table_uid, known_version))
+
+
+def _look(handle: Handle, strange: tuple[str, ...], records: _Records) -> Look:
+    app_version, newest, fence, restored = records
     return Look(
         exists=True,
-        table_version=entry.version,
+        table_version=handle.version,
         app_version=app_version,
         owner=_owner(handle),
         has_rows=handle.rows > 0,
@@ -151,11 +177,35 @@ def _refuse_other_files(address: Address) -> None:
         )
 
 
+def _as_created(session: LoadSession, address: Address, created: Created) -> Look:
+    """A look at a table as its creation left it: without rows, partitions or clusters, which need not be asked."""
+    handle = Handle(created.fence, (), {}, location=address.path or "", comment=created.comment)
+    record = created.fence.record
+    assert record is not None
+    return _look(*_described(session, address, handle), (record.version, None, record, False))
+
+
 def _handle(session: LoadSession, address: Address, entry: Entry) -> tuple[Handle, tuple[str, ...]]:
     # Of the log's own numbers: no more than one row would cost, and after it DETAIL costs next to nothing.
     [counted] = session.sql(f"SELECT count(*) AS rows FROM {address.sql}").collect()
     [detail] = session.sql(f"DESCRIBE DETAIL {address.sql}").collect()
+    handle = Handle(
+        entry,
+        (),
+        {},
+        rows=counted.rows,
+        partitioned=tuple(detail.partitionColumns or ()),
+        clustered=tuple(getattr(detail, "clusteringColumns", None) or ()),
+        location=detail.location or "",
+        comment=detail.description,
+    )
+    return _described(session, address, handle)
+
+
+def _described(session: LoadSession, address: Address, handle: Handle) -> tuple[Handle, tuple[str, ...]]:
+    """With the table's properties and columns, and what is strange about these."""
     properties = {r.key: r.value for r in session.sql(f"SHOW TBLPROPERTIES {address.sql}").collect()}
+    features = frozenset(k.removeprefix(_FEATURE) for k in properties if k.startswith(_FEATURE))
     columns, strange = [], []
     for found in session.spark.table(address.sql).schema.fields:
         kind = None if "__CHAR_VARCHAR_TYPE_STRING" in found.metadata else column_type(found.dataType)
@@ -171,18 +221,7 @@ def _handle(session: LoadSession, address: Address, entry: Entry) -> tuple[Handl
                 f"Column {found.name} is NOT NULL. Run ALTER TABLE ... ALTER COLUMN {found.name} DROP NOT NULL."
             )
         columns.append(TargetColumn(found.name, kind, found.metadata.get("comment")))
-    handle = Handle(
-        entry,
-        tuple(columns),
-        properties,
-        rows=counted.rows,
-        partitioned=tuple(detail.partitionColumns or ()),
-        clustered=tuple(getattr(detail, "clusteringColumns", None) or ()),
-        location=detail.location or "",
-        comment=detail.description,
-        features=frozenset(k.removeprefix(_FEATURE) for k in properties if k.startswith(_FEATURE)),
-    )
-    return handle, tuple(strange)
+    return replace(handle, columns=tuple(columns), properties=properties, features=features), tuple(strange)
 
 
 def _owner(handle: Handle) -> UUID | None:
@@ -197,8 +236,7 @@ def _owner(handle: Handle) -> UUID | None:
 
 def _records(
     session: LoadSession, address: Address, handle: Handle, table_uid: UUID, known_version: int | None
-) -> tuple[int | None, CommitRecord | None, CommitRecord | None, bool]:
-    """The version of this row's last commit, its newest data commit and fence, and whether a RESTORE came after."""
+) -> _Records:
     app_version: int | None = None
     fence: CommitRecord | None = None
     restored = False

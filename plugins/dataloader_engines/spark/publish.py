@@ -10,7 +10,7 @@ from dataloader_core.plan import Column
 from dataloader_core.schema import SchemaPolicy
 from dataloader_engines.spark.address import Address
 from dataloader_engines.spark.session import LoadSession
-from dataloader_engines.spark.staging import Staged
+from dataloader_engines.spark.staging import Origin, Staged
 
 _START_ANEW: Final = "Drop the staging table and set load_full to start the backfill anew."
 
@@ -41,14 +41,12 @@ def take_over(
         )
     relation = f"{staging.sql} VERSION AS OF {aside.table_version}"
     [row] = session.sql(f"SELECT count(*) AS rows FROM {relation}").collect()
+    columns = tuple(Column(c.name, c.name, c.type, "", str(c.type), comment=c.comment) for c in aside.columns)
     return Staged(
         relation=relation,
         folder=None,
         names=tuple(c.name for c in aside.columns),
         rows=row.rows,
         bytes=0,
-        source=tuple(Column(c.name, c.name, c.type, "", str(c.type), comment=c.comment) for c in aside.columns),
-        policy=policy,
-        comment=comment,
-        bounds={},
+        origin=Origin(columns, policy, comment),
     )

@@ -73,10 +73,13 @@ def _class_of(name: str) -> type[DataLoaderError]:
 
 
 @contextmanager
-def reading_errors(snapshot: SourceSnapshot, read: Read) -> Iterator[None]:
+def reading_errors(snapshot: SourceSnapshot, read: Read, *, told: bool = False) -> Iterator[None]:
     """Around a job that carries out a read: what failed at the source comes out as the error that it was.
 
     Errors of Spark that are about something else pass unchanged.
+
+    Args:
+        told: The source has said already that every value can be held, and is not asked for it again.
 
     Raises:
         DataLoaderError: what an executor raised, or what the source says when it is asked again.
@@ -84,7 +87,7 @@ def reading_errors(snapshot: SourceSnapshot, read: Read) -> Iterator[None]:
     try:
         yield
     except SPARK_ERRORS as error:
-        problem = None if being_stopped.get()() else _of_source(str(error), snapshot, read)
+        problem = None if being_stopped.get()() else _of_source(str(error), snapshot, read, told)
         if problem is None:
             raise
     else:
@@ -100,7 +103,7 @@ def raise_alone(error: BaseException) -> NoReturn:
         error.__context__ = None
 
 
-def _of_source(text: str, snapshot: SourceSnapshot, read: Read) -> DataLoaderError | None:
+def _of_source(text: str, snapshot: SourceSnapshot, read: Read, told: bool) -> DataLoaderError | None:
     if missing := _NO_MODULE.search(text):
         return MissingDriverError(
             f"The Python that Spark runs has no module {missing[1]!r}.",
@@ -111,7 +114,8 @@ def _of_source(text: str, snapshot: SourceSnapshot, read: Read) -> DataLoaderErr
     if problem is not None and not isinstance(problem, UnrepresentableValueError):
         return problem
     try:
-        return _unrepresentable(snapshot, read) or problem or _of_jdbc(text, snapshot, read)
+        refused = None if told else _unrepresentable(snapshot, read)
+        return refused or problem or _of_jdbc(text, snapshot, read)
     except DataLoaderError as lost:
         return lost
 

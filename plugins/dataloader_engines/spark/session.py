@@ -42,6 +42,9 @@ _STATIC: Final[Mapping[str, str]] = {
 _LOCAL: Final[Mapping[str, str]] = {
     "spark.databricks.delta.snapshotPartitions": "2",
     "spark.sql.shuffle.partitions": "16",
+    # For every file of a log Hadoop's local file system writes a checksum beside it, and starts ten processes for both.
+    "spark.hadoop.fs.AbstractFileSystem.file.impl": "org.apache.hadoop.fs.local.RawLocalFs",
+    "spark.driver.extraJavaOptions": "-Duser.timezone=UTC -XX:+UseParallelGC",
 }
 """On one machine: the defaults, 50 tasks for every look at a table among them, are made for a cluster."""
 _ZONE: Final = "spark.sql.session.timeZone"

@@ -25,6 +25,8 @@ class SparkSettings(BaseModel):
         spark_packages: Maven coordinates of further jars to fetch when Spark starts; JDBC drivers come by themselves.
         spark_conf: Configuration of the session that this process starts.
         spark_parts: Into how many pieces a read is cut, at most the source's ``parallel``; None: as many as it advises.
+        write_through: ``off``: rows always wait in files until they are committed. ``auto``: not where the source has
+            told beforehand what they are and no key has to be checked; then they are read while the table is written.
         session_confs: ``off``: the session takes no configuration (serverless), so that merges are rewrites.
         tuning: Deletion vectors, optimized writes, auto compaction and clustering on new tables, and on those where
             nobody chose otherwise. ``auto``: on Databricks only.
@@ -41,6 +43,7 @@ class SparkSettings(BaseModel):
     spark_packages: tuple[str, ...] = ()
     spark_conf: Mapping[str, str] = Field(default_factory=dict)
     spark_parts: int | None = Field(None, ge=1, le=1024)
+    write_through: Literal["auto", "off"] = "auto"
     session_confs: Literal["auto", "off"] = "auto"
     tuning: Literal["auto", "on", "off"] = "auto"
 

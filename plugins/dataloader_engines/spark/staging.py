@@ -1,13 +1,13 @@
 """Rows on their way: from a source to Parquet files that no table names, and what must be asked of them.
 
 Everything is asked of these files and never of the source again: they are what a commit writes, however often it is
-tried, and no row of them reaches the driver.
+tried, and no row of them reaches the driver. See :mod:`~dataloader_engines.spark.passing` for rows that need not wait.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from dataloader_core.errors import KeyValuesError, UnrepresentableValueError
@@ -17,6 +17,7 @@ from dataloader_core.schema import SchemaPolicy
 from dataloader_core.types import INTEGERS
 from dataloader_core.values import Value
 from dataloader_engines.spark import reading
+from dataloader_engines.spark.passing import Passing
 from dataloader_engines.spark.reading_errors import reading_errors
 from dataloader_engines.spark.session import LoadSession
 from dataloader_engines.spark.sql import literal, quote
@@ -26,16 +27,30 @@ _BOUNDED: Final = (*INTEGERS, "decimal", "date", "timestamp", "timestamp_ntz", "
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where rows come from.
+
+    Attributes:
+        columns: The source's, before the schema policy.
+        comment: The source's on the table.
+    """
+
+    columns: Sequence[Column]
+    policy: SchemaPolicy
+    comment: str | None
+
+
+@dataclass(frozen=True)
 class Staged:
-    """One step's rows, waiting; the engine's part of ``Prepared``.
+    """One step's rows, ready for a commit; the engine's part of ``Prepared``.
 
     Attributes:
         relation: What a query reads them from, in SQL.
-        folder: Where they lie, to be deleted after the commit; None: in a table that is dropped elsewhere.
+        folder: Where they lie, to be deleted after the commit; None: nowhere yet (``passing``), or in a table that is
+            dropped elsewhere.
+        passing: How they are read while the commit writes them; None: they were read.
         names: Their columns' names.
         bounds: Lowest and highest value of the merge's first key, as text of its type; None where it is not known.
-        source: The source's columns, before the schema policy.
-        comment: The source's comment on the table.
     """
 
     relation: str
@@ -43,10 +58,9 @@ class Staged:
     names: tuple[str, ...]
     rows: int
     bytes: int
-    source: Sequence[Column]
-    policy: SchemaPolicy
-    comment: str | None
-    bounds: Mapping[str, tuple[str, str]]
+    origin: Origin
+    bounds: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    passing: Passing | None = None
 
 
 @dataclass(frozen=True)
@@ -124,20 +138,18 @@ def _stats(low: str | None, high: str | None, nulls: int) -> ColumnStats:
     return ColumnStats(low, high, nulls)
 
 
-def check_fits(snapshot: SourceSnapshot, read: Read, stats: Mapping[str, ColumnStats]) -> Sequence[Unrepresentable]:
-    """Values that the types cannot hold, which became NULL.
+def check_fits(read: Read, found: Sequence[Unrepresentable]) -> None:
+    """That values which the types cannot hold may become NULL.
 
     Raises:
         UnrepresentableValueError: under ``on_unrepresentable = fail``.
     """
-    found = snapshot.unrepresentable(read, stats)
     if found and read.on_unrepresentable == "fail":
         listed = "; ".join(f"{u.column}: {u.kind} in {u.rows} rows" for u in found)
         raise UnrepresentableValueError(
             f"Values that the column's type cannot hold: {listed}.",
             cure="Set on_unrepresentable to 'null', correct them at the source, or cast the column in a `query`.",
         )
-    return found
 
 
 def check_keys(session: LoadSession, relation: str, keys: Sequence[str], facts: Facts) -> None:

@@ -67,12 +67,14 @@ class Writer:
         self._ready(schema)
         entry = self._land(lambda: self._by_options(self.rows(), where=_ALL, schema=schema))
         self._keep_clustering()
+        self._check(entry)
         return self._committed(entry, deleted=self.handle.rows, total=self.staged.rows, how="overwrite")
 
     def _append(self) -> Committed:
         schema = self._merged_schema()
         self._ready(schema)
         entry = self._land(lambda: self._by_options(self.rows(), schema=schema))
+        self._check(entry)
         return self._committed(entry, deleted=0, how="append")
 
     def _merge(self, write: Merge, loss: LossPolicy) -> Committed:
@@ -151,9 +153,15 @@ class Writer:
 
     def _land(self, commit: Any) -> Entry:
         failpoints.hit("engine.before_commit")
-        entry = commits.land(self.session, self.address, self.handle.version, self.record, commit)
+        around = self.staged.passing.around() if self.staged.passing is not None else None
+        entry = commits.land(self.session, self.address, self.handle.version, self.record, commit, around)
         failpoints.hit("engine.after_commit")
         return entry
+
+    def _check(self, entry: Entry) -> None:
+        """An append or overwrite wrote the rows that its record says."""
+        if self.staged.passing is not None:
+            self.staged.passing.check(entry)
 
     def _ready(self, schema: str | None) -> None:
         """Settle metadata, unless somebody else committed. An overwrite takes comments along with its schema."""
@@ -162,7 +170,7 @@ class Writer:
         columns = self.change.columns
         if schema == "overwriteSchema":
             columns = tuple(c for c in columns if c.type.name == "timestamp_ntz")
-        commits.ready(self.session, self.address, self.handle, columns, self.staged.comment)
+        commits.ready(self.session, self.address, self.handle, columns, self.staged.origin.comment)
 
     def _overwritten_schema(self) -> str | None:
         """How an overwrite takes the schema.
@@ -210,7 +218,7 @@ class Writer:
                 "written_by": how,
                 "files_added": entry.metric("numFiles") or entry.metric("numTargetFilesAdded"),
                 "files_removed": entry.metric("numRemovedFiles") or entry.metric("numTargetFilesRemoved"),
-                "bytes_read": self.staged.bytes,
+                **({"bytes_read": self.staged.bytes} if self.staged.bytes else {}),
                 **(metrics or {}),
             },
         )

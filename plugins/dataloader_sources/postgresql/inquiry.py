@@ -10,8 +10,9 @@ import psycopg
 from psycopg import errors as pg
 
 from dataloader_core.errors import DataLoaderError
-from dataloader_core.interfaces.source import ColumnStats, Unrepresentable
-from dataloader_core.plan import Column, Read
+from dataloader_core.interfaces.source import ColumnStats, Tally, Unrepresentable
+from dataloader_core.plan import Column, HighestRead, Read
+from dataloader_core.values import Value
 from dataloader_sources.postgresql import probes
 from dataloader_sources.postgresql.dialect import Postgres
 from dataloader_sources.postgresql.errors import translate
@@ -59,6 +60,18 @@ class Inquiry:
             counts = self.ask(probes.count_suspicions(self._dialect, read, some))[0]
             found += [Unrepresentable(s.column.name, s.kind, n) for s, n in zip(some, counts, strict=True) if n]
         return found
+
+    def tally(self, read: Read, rule: HighestRead | None, column: Column | None) -> Tally:
+        """One pass over the rows; a second one only where it met a value that cannot be held, to name it.
+
+        Args:
+            column: The rule's.
+        """
+        upto, inclusive = (rule.upto, rule.inclusive) if rule is not None else (None, True)
+        [told] = self.ask(probes.tally(self._dialect, read, column, upto, inclusive=inclusive))
+        rows, refused, high, above = (*told, None, 0)[:4]
+        highest = None if column is None or high is None else Value(column.type, high)
+        return Tally(rows, highest, above, self.unrepresentable(read, None) if refused else ())
 
     def diagnosis(self, read: Read) -> Diagnosis:
         """Ways to find out why reading these rows failed."""

@@ -78,6 +78,20 @@ def parts_of(dialect: Postgres, read: Read, ask: Ask) -> list[Part]:
     return parts
 
 
+def only_rows(parts: Sequence[Part]) -> bool:
+    """Whether the relation is nothing but rows of this server, which every look in a snapshot finds the same.
+
+    Not a view or a query, a foreign table, or one whose rows a policy chooses; nor one with children, which may be
+    foreign.
+    """
+    if not parts:
+        return False
+    root, *leaves = parts
+    return (
+        root.readable and (root.kind == "p" or not root.has_children) and all(p.kind in "rmp" for p in leaves or parts)
+    )
+
+
 def lay_out(
     dialect: Postgres, read: Read, parts: Sequence[Part], ask: Ask, version: int, files: int, threads: int
 ) -> Layout:

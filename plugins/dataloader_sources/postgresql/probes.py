@@ -41,6 +41,28 @@ def highest(dialect: Postgres, read: Read, column: Column, upto: Value | None, *
     return _over(dialect, dialect.value_text(column, "max(v)"), read, _values(column)) + where
 
 
+def tally(dialect: Postgres, read: Read, column: Column | None, upto: Value | None, *, inclusive: bool) -> str:
+    """One row: how many rows, how many with a value that its type cannot hold, and of ``column``, if there is one, the
+    text of its :func:`highest` value and how many rows are above ``upto``.
+    """
+    refused = " OR ".join(f"NOT ({c})" for c in _conditions(dialect, read.columns))
+    probes = [_probe("refused", BOOLEAN, f"({refused or 'false'})")]
+    items = ["count(*)", "count(*) FILTER (WHERE refused)"]
+    if column is not None:
+        probes += _values(column)
+        held = (within_type("v", column.type) if column.guards else None) or "true"
+        below = "true" if upto is None else f"v {'<=' if inclusive else '<'} {dialect.literal(upto)}"
+        items.append(dialect.value_text(column, f"max(v) FILTER (WHERE {held} AND {below})"))
+        items.append(f"count(*) FILTER (WHERE {held} AND NOT ({below}))")
+    return _over(dialect, ", ".join(items), read, probes)
+
+
+def _conditions(dialect: Postgres, columns: Sequence[Column]) -> list[str]:
+    """For each column with guards: that its value can be held."""
+    found = (within_type(dialect.quote(c.name), c.type) for c in columns if c.guards)
+    return [condition for condition in found if condition is not None]
+
+
 def lowest_and_highest(dialect: Postgres, read: Read, column: Column) -> str:
     """Two texts: the ends of what the type can hold of the column."""
     condition = within_type("v", column.type) if column.guards else None

@@ -22,16 +22,17 @@ from dataloader_core.interfaces.source import (
     ParquetOptions,
     Progress,
     SourceSnapshot,
+    Tally,
     Unrepresentable,
     WayOfReading,
 )
-from dataloader_core.plan import Column, Read
+from dataloader_core.plan import Column, HighestRead, Read
 from dataloader_core.values import Value
 from dataloader_sources.postgresql import probes
 from dataloader_sources.postgresql.errors import connect_error, translate
 from dataloader_sources.postgresql.failures import explain, lost, unwritable
 from dataloader_sources.postgresql.inquiry import Inquiry
-from dataloader_sources.postgresql.layout import Layout, Part, lay_out, parts_of
+from dataloader_sources.postgresql.layout import Layout, Part, lay_out, only_rows, parts_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -106,7 +107,7 @@ class PostgresSnapshot(SourceSnapshot):
         layout = self._lay_out_at_once(read, self._session.options.parallel)
         missing = driver_problem()
         stream = f"ADBC: a stream on one connection, or DuckDB for an engine that shares out {layout.reason}"
-        arrow = WayOfReading("arrow", missing is None, missing or stream, options={"parts": True})
+        arrow = WayOfReading("arrow", missing is None, missing or stream, options={"parts": len(layout.pieces)})
         problem = jdbc_problem(self._session.settings)
         options = {"driver": JDBC.driver, "packages": JDBC.packages}
         told = problem or f"{JDBC.driver}: {layout.reason}"
@@ -156,6 +157,12 @@ class PostgresSnapshot(SourceSnapshot):
 
     def unrepresentable(self, read: Read, stats: Mapping[str, ColumnStats] | None) -> Sequence[Unrepresentable]:
         return self._inquiry.unrepresentable(read, stats)
+
+    def tally(self, read: Read, rule: HighestRead | None) -> Tally | None:
+        """Of tables of this server alone: a view may hold a clock, costs what it costs, and so may a filter."""
+        if read.filter is not None or read.row_limit is not None or not only_rows(self._look_at(read)):
+            return None
+        return self._inquiry.tally(read, rule, self._column(read, rule.column) if rule is not None else None)
 
     def highest(self, read: Read, column: str, upto: Value | None, inclusive: bool) -> Value | None:
         found = self._column(read, column)

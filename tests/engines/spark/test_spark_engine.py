@@ -22,7 +22,7 @@ from dataloader_core.errors import (
 )
 from dataloader_core.interfaces.engine import Destination, Engine
 from dataloader_core.plan import Append, Comparison, HighestRead, LossPolicy, Merge
-from dataloader_core.testing.conformance import ConformanceTable, rows
+from dataloader_core.testing.conformance import ConformanceTable, Rows, rows
 from dataloader_core.types import DATE
 from dataloader_core.values import Value
 from dataloader_engines.spark import session
@@ -197,7 +197,7 @@ def test_rows_wait_in_a_folder_that_is_gone_after_the_commit_and_after_a_failure
     table.create()
     table.load(THREE)
     assert folders(table) == []
-    prepared = table.prepare(table.step(Append()), THREE)
+    prepared = table.prepare(table.step(Append(), unique=("id",)), THREE)
     assert prepared.rows == 3
     assert prepared.bytes > 0
     assert len(folders(table)) == 1
@@ -212,7 +212,7 @@ def test_the_highest_value_and_what_is_above_the_cap_are_asked_of_what_was_read(
     table = new_table()
     table.create()
     rule = HighestRead("day", None, Value(DATE, "2024-01-10"))
-    prepared = table.prepare(table.step(Append(), watermark=rule), THREE)
+    prepared = table.prepare(table.step(Append(), watermark=rule), Rows(THREE.rows, {"tells": False}))
     assert (prepared.highest, prepared.above) == (Value(DATE, "2024-01-10"), 1)
 
 

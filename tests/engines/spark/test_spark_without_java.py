@@ -27,7 +27,7 @@ from dataloader_core.interfaces.source import JdbcDriver
 from dataloader_core.plan import Comparison, IsNull
 from dataloader_core.types import BIGINT, BINARY, INT, STRING
 from dataloader_core.values import Value
-from dataloader_engines.spark import session, versions
+from dataloader_engines.spark import creation, session, versions
 from dataloader_engines.spark.address import address
 from dataloader_engines.spark.area import StagingArea
 from dataloader_engines.spark.engine import SparkEngine
@@ -314,9 +314,13 @@ def test_on_s3_the_other_engines_table_is_refused_by_name() -> None:
     mine = {"dataloader__engine": "spark"}
     theirs = {"dataloader__engine": "local"}
     assert find_problems(handle("s3://bucket/t", **mine)) == ()
-    assert find_problems(handle("abfss://c@a/t", **theirs)) == ()
     [problem] = find_problems(handle("s3a://bucket/t", **theirs))
     assert "local engine" in problem
+
+
+def test_a_table_that_only_spark_reaches_is_not_dropped_and_that_is_said() -> None:
+    with pytest.raises(DestinationUnavailableError, match="cannot be deleted by this process"):
+        creation._delete("wasbs://container@account/t")
 
 
 def test_a_crashed_loads_rows_go_after_a_day_and_a_living_ones_stay(tmp_path: Path) -> None:

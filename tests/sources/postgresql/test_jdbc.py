@@ -158,5 +158,5 @@ def test_each_engine_takes_its_own_way_and_the_local_one_the_same_as_ever(items:
     assert choose_way(engine("parquet", "arrow"), offered, None).way == "parquet"
     assert choose_way(engine("arrow", "jdbc", "spark"), offered, None).way == "arrow"
     assert choose_way(engine("arrow", "jdbc", "spark"), offered, "jdbc").way == "jdbc"
-    assert way(offered, "arrow").options == {"parts": True}
+    assert way(offered, "arrow").options["parts"] >= 1
     assert way(offered, "jdbc").options["packages"] == ("org.postgresql:postgresql:42.7.14",)
