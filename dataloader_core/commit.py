@@ -116,7 +116,7 @@ class Look:
         has_rows: The table holds at least one row.
         newest: This row's newest commit with step > 0 whose record is still in the log.
         newest_fence: This row's newest fence whose record is still in the log.
-        restored: A RESTORE came after this row's last commit.
+        restored: A RESTORE came after this row's newest data commit, or after the fence that was known.
         columns: The table's schema.
         problems: Features that this engine cannot write safely, one sentence each.
         handle: The engine's own; nobody else touches it.

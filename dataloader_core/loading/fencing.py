@@ -39,11 +39,14 @@ def settle(load: LoadContext, target: Destination, source: SourceTable) -> Look:
         except RivalCommitError:
             always_fence = True
             continue
+        if fence is not None:
+            behind = load.look(target)
+            if not _holds(look, fence, behind):
+                always_fence = True
+                continue
         _write_down(load, look, finding, fence)
         if fence is not None:
-            look = load.look(target)
-            if look.app_version != fence.version:
-                continue
+            look = behind
         load.base[target.location] = look.app_version
         load.refuse_problems(look)
         return look
@@ -51,6 +54,13 @@ def settle(load: LoadContext, target: Destination, source: SourceTable) -> Look:
         f"{load.claim.table.destination} was changed by somebody else {LOOKS} times while this load looked at it.",
         cure="Load it again when the other writer is done.",
     )
+
+
+def _holds(look: Look, fence: CommitRecord, behind: Look) -> bool:
+    """Whether what was found before the fence is still true behind it: a load that lost its claim may have committed in
+    the moment between, below the fence, or somebody have RESTOREd the table."""
+    same = behind.newest == look.newest and (look.restored or not behind.restored)
+    return same and behind.app_version == fence.version
 
 
 def look_only(load: LoadContext, target: Destination) -> tuple[Look, Finding]:

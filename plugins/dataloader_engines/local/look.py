@@ -136,15 +136,14 @@ def _owner(table: DeltaTable) -> UUID | None:
 def _records(
     table: DeltaTable, table_uid: UUID, known_version: int | None
 ) -> tuple[CommitRecord | None, CommitRecord | None, bool]:
-    """This row's newest data commit, its newest fence, and whether a RESTORE came after its last commit."""
+    """This row's newest data commit, its newest fence, and whether a RESTORE came after the commit that is known."""
     fence: CommitRecord | None = None
-    restored = seen = False
+    restored = False
     for entry in _history(table):
         record = CommitRecord.from_json(entry.get(METADATA_KEY))
         if record is None or record.table_uid != table_uid:
-            restored = restored or (not seen and entry.get("operation") == "RESTORE")
+            restored = restored or entry.get("operation") == "RESTORE"  # a fence above it proves nothing
             continue
-        seen = True
         if not record.is_fence:
             return record, fence, restored
         fence = fence or record

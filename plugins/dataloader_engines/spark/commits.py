@@ -111,8 +111,11 @@ def fence(
         failpoints.hit("engine.between_owner_and_fence")
     none = session.spark.table(address.sql).limit(0)
     since = handle.version if handle is not None else _CREATION
+    failpoints.hit("engine.fence_checked")
     entry = land(session, address, since, record, lambda: by_options(session, address, none, record))
     failpoints.hit("engine.after_fence")
+    if entry.version != since + (2 if own else 1):
+        raise rival(address.location)  # in the moment after the check; the fence stands, and changes nothing
     return entry
 
 

@@ -245,7 +245,7 @@ def _records(
         oldest = entry.version
         record = entry.record
         if record is None or record.table_uid != table_uid:
-            restored = restored or (app_version is None and entry.operation == "RESTORE")
+            restored = restored or entry.operation == "RESTORE"  # a fence above it proves nothing
             continue
         app_version = record.version if app_version is None else app_version
         if not record.is_fence:
