@@ -13,7 +13,7 @@ from dataloader_core.interfaces.source import Check, JdbcDriver
 from dataloader_engines.spark import jars, versions
 from dataloader_engines.spark.address import address
 from dataloader_engines.spark.destination import SparkDestination
-from dataloader_engines.spark.kinds import on_databricks
+from dataloader_engines.spark.kinds import on_databricks, remote_of
 from dataloader_engines.spark.session import Sessions
 from dataloader_engines.spark.settings import SparkSettings
 
@@ -50,8 +50,9 @@ class SparkEngine(Engine):
         }
         if on_databricks():
             return looks
-        if self.settings.spark_remote:
-            return {**looks, "connect": lambda: f"sessions at {self.settings.spark_remote}"}
+        if remote_of(self.settings.spark_remote):
+            # SPARK_REMOTE may hold a token.
+            return {**looks, "connect": lambda: f"sessions at {self.settings.spark_remote or 'SPARK_REMOTE'}"}
         return {**looks, "java": lambda: f"Java {versions.check_java()}", "jars": self._jars}
 
     def _where(self) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 from dataloader_core.interfaces.source import JdbcDriver
 from dataloader_engines.spark import versions
 from dataloader_engines.spark.drivers import jar_with
-from dataloader_engines.spark.kinds import databricks_remote, on_databricks
+from dataloader_engines.spark.kinds import databricks_remote, on_databricks, remote_of
 from dataloader_engines.spark.settings import SparkSettings
 
 _IVY: Final = "~/.ivy2.5.2"
@@ -39,7 +39,7 @@ def of_driver(settings: SparkSettings, jdbc: JdbcDriver) -> str:
         jar = jar_with(folder, jdbc.driver)
         missing = f"missing; for way_of_reading = jdbc put {listed} into {folder}"
         return missing if jar is None else f"there: {jar.name} in {folder}"
-    if settings.spark_remote:
+    if remote_of(settings.spark_remote):
         return (
             f"for way_of_reading = jdbc start the server with --packages {','.join(jdbc.packages)}, or set "
             "DATALOADER_SPARK_JARS to a folder with the driver"
@@ -50,5 +50,6 @@ def of_driver(settings: SparkSettings, jdbc: JdbcDriver) -> str:
 def _there(settings: SparkSettings, packages: tuple[str, ...]) -> str | None:
     """Where an earlier start or load left the jars."""
     ivy = Path(settings.spark_conf.get("spark.jars.ivy", _IVY)).expanduser() / "jars"
-    names = [f"{group}_{artifact}-{version}.jar" for group, artifact, version in (p.split(":") for p in packages)]
+    parts = (p.partition("?")[0].split(":")[:3] for p in packages)  # what follows is about what to leave out
+    names = ["{}_{}-{}.jar".format(*part) for part in parts if len(part) == 3]
     return f"there, in {ivy}" if all((ivy / name).is_file() for name in names) else None

@@ -18,9 +18,14 @@ def on_databricks() -> bool:
     return "DATABRICKS_RUNTIME_VERSION" in os.environ
 
 
+def remote_of(remote: str | None) -> str | None:
+    """The Spark Connect URL that counts: the setting, or else ``SPARK_REMOTE``, which may hold a token."""
+    return remote or os.environ.get("SPARK_REMOTE") or None
+
+
 def databricks_remote(remote: str | None) -> bool:
     """Whether a Spark Connect URL leads into a workspace."""
-    return _WORKSPACE.match(remote or os.environ.get("SPARK_REMOTE", "")) is not None
+    return _WORKSPACE.match(remote_of(remote) or "") is not None
 
 
 def is_connect(given: SparkSession | DataFrame) -> bool:

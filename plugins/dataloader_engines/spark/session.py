@@ -20,7 +20,7 @@ from dataloader_core.errors import ConfigurationError
 from dataloader_engines.spark import jvm, versions
 from dataloader_engines.spark.drivers import Drivers
 from dataloader_engines.spark.errors import SPARK_ERRORS, spark_errors
-from dataloader_engines.spark.kinds import is_connect, on_databricks
+from dataloader_engines.spark.kinds import databricks_remote, is_connect, on_databricks, remote_of
 from dataloader_engines.spark.settings import SparkSettings
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ _OWN: Final[Mapping[str, str]] = {
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
 }
 """What every session of ours has. Without it values could change: a time zone, an overflow that becomes NULL."""
+_TELLTALES: Final = ("SQLQueryContextLogger", "DataFrameQueryContextLogger")
 _APP: Final = "spark.databricks.delta.write.txnAppId"
 _VERSION: Final = "spark.databricks.delta.write.txnVersion"
 _METADATA: Final = "spark.databricks.delta.commitInfo.userMetadata"
@@ -104,6 +105,8 @@ class LoadSession:
     def close(self) -> None:
         """Give a session of its own back; a classic one goes with its object."""
         if self._own and is_connect(self.spark):
+            # A session that was cloned lacks what `stop` asks for (PySpark 4.1).
+            vars(self.spark).setdefault("release_session_on_close", True)
             self.spark.stop()
 
     def sql(self, statement: str) -> DataFrame:
@@ -155,22 +158,25 @@ class Sessions:
         own = _another(self._main, self.settings.spark_remote)
         lock = threading.RLock() if own is not None else self._shared
         spark = own or self._main
-        with spark_errors("Spark"):
+        # Under the lock: the question sets a transaction, and where loads share a session one may be committing.
+        with lock, spark_errors("Spark"):
             _configure(spark)
             confs = self.settings.session_confs == "auto" and _takes_transactions(spark)
         return LoadSession(spark, own=own is not None, confs=confs, lock=lock, drivers=self._drivers)
 
     def _start(self) -> SparkSession:
         versions.check_pyspark()
+        _hush()
         with spark_errors("Spark"):
             main = self._found()
-            _check_delta(main)
+            if not (on_databricks() or databricks_remote(self.settings.spark_remote)):
+                _check_delta(main)
         return main
 
     def _found(self) -> SparkSession:
         from pyspark.sql import SparkSession
 
-        remote = self.settings.spark_remote or os.environ.get("SPARK_REMOTE")
+        remote = remote_of(self.settings.spark_remote)
         if on_databricks():
             return SparkSession.builder.getOrCreate()
         if remote:
@@ -191,6 +197,12 @@ class Sessions:
         return builder.getOrCreate()
 
 
+def _hush() -> None:
+    """PySpark logs errors of queries itself, with plans and the values in them, before anybody can catch them."""
+    for name in _TELLTALES:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+
 def _running() -> SparkSession | None:
     """A classic session that somebody started in this process; Spark has one for all threads."""
     from pyspark import SparkContext
@@ -203,8 +215,7 @@ def _another(main: SparkSession, remote: str | None) -> SparkSession | None:
     """A session beside ``main`` with a configuration of its own, where Spark has a way to make one."""
     if not is_connect(main):
         return main.newSession()
-    remote = remote or os.environ.get("SPARK_REMOTE")
-    if remote:
+    if remote := remote_of(remote):
         return connect(remote)
     clone = getattr(main, "cloneSession", None)
     try:
@@ -242,9 +253,7 @@ def _takes_transactions(spark: SparkSession) -> bool:
 
 
 def _check_delta(spark: SparkSession) -> None:
-    """One clear sentence instead of a stack trace at the first write."""
-    if on_databricks():
-        return
+    """One clear sentence instead of a stack trace at the first write. Databricks has its own Delta."""
     if _EXTENSION not in (spark.conf.get("spark.sql.extensions", "") or ""):
         raise ConfigurationError(
             f"The Spark session ({spark.version}) has no Delta: spark.sql.extensions lacks {_EXTENSION}.",
