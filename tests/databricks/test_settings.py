@@ -140,3 +140,9 @@ def test_serverless_compute_gets_lines_of_pip_and_no_jar() -> None:
     for text in ("/Volumes/m/d/w/ojdbc11.jar", "org.postgresql:postgresql:42.7.4"):
         with pytest.raises(ConfigurationError, match="for the JVM, which serverless compute does not install"):
             read(serverless="true", libraries=text)
+
+
+def test_a_refused_library_is_named_without_its_password() -> None:
+    with pytest.raises(ValueError, match="is no library") as caught:
+        library_of("git+https://bot:hunter2@github.com/x")
+    assert "hunter2" not in str(caught.value)

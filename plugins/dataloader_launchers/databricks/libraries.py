@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from dataloader_core.settings import mask_url
+
 _PLACE: Final = re.compile(r"(/(Workspace|Volumes)/|[a-z][a-z0-9]*:/).+")
 """Where libraries lie: the workspace's files, a Volume, an object store."""
 _MAVEN: Final = re.compile(r"[\w.-]+:[\w.-]+:[\w.-]+")
@@ -39,7 +41,7 @@ def library(text: str) -> dict[str, Any]:
     # A file's name passes for a package's.
     if _REQUIREMENT.fullmatch(text) and not text.endswith((*_FILES, ".egg", ".zip", ".tar.gz", ".py")):
         return {"pypi": {"package": text}}
-    raise ValueError(f"{text!r} is no library; it must be {KINDS}")
+    raise ValueError(f"{mask_url(text)!r} is no library; it must be {KINDS}")
 
 
 def dependency(text: str) -> str:

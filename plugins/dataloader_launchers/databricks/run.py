@@ -25,6 +25,8 @@ _CURES: Final[Mapping[str, str]] = {
     "UNAUTHORIZED_ERROR": "Grant it to the identity that the run runs as.",
     "FEATURE_DISABLED": "Have it enabled in the workspace, or choose another place for runs.",
 }
+_SAID: Final = 1000
+"""Characters of the workspace's own reason: it may repeat what a command printed."""
 _ENDS: Final[Mapping[str, str]] = {
     "CANCELED": "was cancelled on Databricks",
     "TIMEDOUT": "was ended by its timeout on Databricks",
@@ -111,7 +113,7 @@ class DatabricksRun:
             return
         details = run.status.termination_details if run.status else None
         code = details.code.value if details and details.code else ""
-        said = (run.state.state_message if run.state else None) or ""
+        said = mask_url(redact_known((run.state.state_message if run.state else None) or ""))[:_SAID]
         why = f": {said.rstrip('. ')}" if said else ""
         problem = f"Databricks run {self.run_id} {_ENDS.get(result, f'ended in {result}')}{why}{self._error()}."
         if code in _CURES:
