@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from functools import partial
 from logging import Logger
-from typing import Any, Final
+from typing import Final
 
 from dataloader_core.app import App
 from dataloader_core.control.records import LaunchedRun
@@ -37,11 +37,9 @@ def settings_of_loads(settings: Settings) -> Mapping[str, str]:
     return {name: str(value) for name, value in chosen.items() if name in OF_LOADS and value is not None}
 
 
-def launched_run(
-    message: Mapping[str, Any], run_id: str, launcher_name: str, instance: str | None
-) -> LaunchedRun | None:
+def launched_run(message: object, run_id: str, launcher_name: str, instance: str | None) -> LaunchedRun | None:
     """None where the message is about something else."""
-    said = message.get("launched")
+    said = message.get("launched") if isinstance(message, Mapping) else None
     return LaunchedRun(run_id, launcher_name, said["reference"], said.get("url"), instance) if said else None
 
 

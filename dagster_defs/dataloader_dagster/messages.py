@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import logging
 from dataclasses import asdict, replace
+from functools import cache
 from typing import Any, Final
-from uuid import UUID
 
-from dataloader_core.control.records import LoadResult, Outcome
+from pydantic import TypeAdapter, ValidationError
+
+from dataloader_core.control.records import Outcome
+
+log = logging.getLogger(__name__)
 
 MESSAGE_LENGTH: Final = 50_000
 """Characters of a message: what passes by files and events of others stays far from all their limits."""
@@ -37,16 +41,20 @@ def _cut(text: str) -> str:
     return text if len(text) <= _TEXT_LENGTH else text[:_TEXT_LENGTH] + _SHORTENED
 
 
-def from_message(message: Mapping[str, Any]) -> Outcome | None:
-    """None where the message is about something else; a newer process may say more than this one knows."""
-    data = message.get("outcome")
-    if not isinstance(data, Mapping):
+def from_message(message: object) -> Outcome | None:
+    """None where the message is about something else, or no outcome can be made of it: whoever may write into the
+    folder of messages could otherwise end somebody else's run. A newer process may say more than this one knows."""
+    data = message.get("outcome") if isinstance(message, dict) else None
+    if not isinstance(data, dict):
         return None
-    result = data.get("result")
-    return Outcome(
-        **{
-            **data,
-            "load_id": UUID(data["load_id"]),
-            "result": LoadResult(**result) if result is not None else None,
-        }
-    )
+    try:
+        return _outcomes().validate_python(data)
+    except ValidationError as error:
+        fields = sorted({".".join(map(str, one["loc"])) for one in error.errors()})
+        log.warning("A message that is no outcome is left out; not right in it: %s.", _cut(", ".join(fields)))
+        return None
+
+
+@cache
+def _outcomes() -> TypeAdapter[Outcome]:
+    return TypeAdapter(Outcome)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from uuid import UUID
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,6 +45,21 @@ def test_an_outcome_comes_back_as_it_was(outcome: Outcome) -> None:
 
 def test_other_messages_are_no_outcomes() -> None:
     assert from_message({"something": "else"}) is None
+
+
+@pytest.mark.parametrize(
+    "message",
+    [5, [1], None, {"outcome": 5}, {"outcome": {"new": 1}}, {"outcome": {"load_id": "x", "control_key": []}}],
+)
+def test_what_is_no_outcome_is_left_out(message: object) -> None:
+    assert from_message(message) is None
+
+
+def test_a_newer_process_may_say_more() -> None:
+    outcome = Outcome("a.b", UUID(int=1), "Succeeded", "done", "c.s.t", 1.0, LoadResult(rows=1, bytes=2, notes=["n"]))
+    message = json.loads(json.dumps(to_message(outcome)))
+    message["outcome"]["result"]["new"] = 1
+    assert from_message({**message, "new": 1, "outcome": {**message["outcome"], "new": 1}}) == outcome
 
 
 def test_the_load_id_travels_as_text() -> None:

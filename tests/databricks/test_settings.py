@@ -76,6 +76,12 @@ def test_a_secret_among_the_variables_of_a_new_cluster_is_refused() -> None:
     read(new_cluster=json.dumps({"spark_env_vars": references}))
 
 
+@pytest.mark.parametrize("variables", [None, [], ["A=b"], "A=b", {"A": 1}, {"A": None}])
+def test_variables_of_a_new_cluster_that_are_no_texts_by_name_are_refused(variables: object) -> None:
+    with pytest.raises(ConfigurationError, match="spark_env_vars must map names to texts"):
+        read(new_cluster=json.dumps({"spark_env_vars": variables}))
+
+
 def test_settings_that_are_no_secret_may_travel() -> None:
     given = {"DATALOADER_CONTROL_URL": "lakebase://main/dataloader", "DATALOADER_SECRET_SCOPES": "databricks:crm"}
     assert read(serverless="true", environment=json.dumps(given)).databricks_environment == given

@@ -83,10 +83,14 @@ class DatabricksSettings(BaseModel):
     @classmethod
     def _refers_to_secrets(cls, cluster: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
         """A cluster's variables stand on the page of each run."""
-        variables = (cluster or {}).get("spark_env_vars") or {}
-        for name, value in variables.items() if isinstance(variables, Mapping) else ():
-            if not str(value).startswith(SECRET_REFERENCE):
-                _refuse_secret(name, str(value))
+        if cluster is None or "spark_env_vars" not in cluster:
+            return cluster
+        variables = cluster["spark_env_vars"]
+        if not isinstance(variables, Mapping) or not all(isinstance(value, str) for value in variables.values()):
+            raise ValueError('spark_env_vars must map names to texts, as in {"DATALOADER_ENGINE": "spark"}')
+        for name, value in variables.items():
+            if not value.startswith(SECRET_REFERENCE):
+                _refuse_secret(name, value)
         return cluster
 
     @field_validator("databricks_environment")

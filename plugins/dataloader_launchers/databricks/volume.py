@@ -85,10 +85,17 @@ class VolumeMessages(PipesUnityCatalogVolumesMessageReader):
             OSError: the Volume could not be read; what was read is not lost, and the next call goes on from there.
         """
         while (chunk := self._chunk()) is not None:
-            assert self._handler is not None, "inside of a session"
             for message in chunk:
-                self._handler.handle_message(message)
+                self._hand_on(message)
             self._next += 1
+
+    def _hand_on(self, message: Any) -> None:
+        """What lies in the folder is anybody's who may write there: it never ends the run that reads it."""
+        assert self._handler is not None, "inside of a session"
+        try:
+            self._handler.handle_message(message)
+        except Exception as error:  # noqa: BLE001  # whatever Dagster makes of what is no message of its Pipes
+            log.warning("What is no message in %s.json is left out (%s).", self._next, type(error).__name__)
 
     def _chunk(self) -> list[Any] | None:
         """The next file of messages; None where there is none yet, or it is not whole yet."""
@@ -107,3 +114,6 @@ class VolumeMessages(PipesUnityCatalogVolumesMessageReader):
             return [json.loads(line) for line in text.decode().split("\n")]
         except ValueError:
             return None
+        except RecursionError:
+            log.warning("%s is nested too deeply and left out.", path)
+            return []

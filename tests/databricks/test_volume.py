@@ -1,0 +1,32 @@
+"""What lies in the folder of messages ends no run, whoever wrote it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from dagster import PipesMessageHandler, build_asset_context
+from databricks.sdk import WorkspaceClient
+
+from dataloader_launchers.databricks.volume import VolumeMessages
+from tests.databricks.workspace import Workspace
+from tests.databricks.workspace.files import Volumes
+
+VOLUME = "/Volumes/main/dataloader/runs"
+HELLO = {"__dagster_pipes_version": "0.1", "method": "report_custom_message", "params": {"payload": "hello"}}
+
+
+@pytest.mark.parametrize("text", ["5", "[1]", "null", '{"x": 1}', '{"method": "new", "params": {}}', "[" * 100_000])
+def test_a_file_that_is_no_message_is_left_out_and_the_next_is_read(workspace: Workspace, text: str) -> None:
+    volumes = workspace.state(Volumes)
+    volumes.create(VOLUME)
+    reader = VolumeMessages(WorkspaceClient(), VOLUME)
+    with build_asset_context() as context:
+        handler = PipesMessageHandler(context, reader)
+        with handler.handle_messages() as params:
+            folder = volumes.root / params["path"].removeprefix("/Volumes/")
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "1.json").write_text(text)
+            (folder / "2.json").write_text(json.dumps(HELLO))
+            reader.read()
+    assert handler.get_custom_messages() == ("hello",)
