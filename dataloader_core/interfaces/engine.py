@@ -21,6 +21,7 @@ from dataloader_core.interfaces.source import (
     Progress,
     SourceSnapshot,
     Unrepresentable,
+    Way,
     WayOfReading,
 )
 from dataloader_core.plan import Step
@@ -191,6 +192,10 @@ class Engine(ABC):
     name: ClassVar[str]
     reads: ClassVar[tuple[str, ...]]
     """Ways of reading it can use, best first."""
+
+    def refuses(self, way: Way) -> str | None:
+        """Why it does not take one of :attr:`reads` as it is set up, for people; None: it does."""
+        return None
 
     @abstractmethod
     def __init__(self, settings: BaseModel) -> None:

@@ -1,8 +1,7 @@
 """JDBC drivers that Spark lacks: taken from a folder of jars, or fetched, when a read first asks for one.
 
-What helps depends on the kind of session (seen with Spark 4.1). ``ADD JAR`` in a classic session gives the class to all
-of them, but of their threads only to the one that says it: so every thread that finds no class says it again. Spark
-Connect accepts it and does not find the class: there a session sees what was sent to that session.
+``ADD JAR`` in a classic session gives the class to all of them, but of their threads only to the one that says it (seen
+with Spark 4.1): so every thread that finds no class says it again. By Spark Connect nothing is read by JDBC.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from dataloader_core.errors import ConfigurationError, DataLoaderError
 from dataloader_core.interfaces.source import JdbcRead
 from dataloader_engines.spark.errors import SPARK_ERRORS, translated
 from dataloader_engines.spark.jvm import not_fetched
-from dataloader_engines.spark.kinds import databricks_remote, is_connect, on_databricks
+from dataloader_engines.spark.kinds import on_databricks
 from dataloader_engines.spark.settings import SparkSettings
 from dataloader_engines.spark.sql import text
 
@@ -44,29 +43,19 @@ class Drivers:
             ConfigurationError: it is somebody else's business, or the folder has no jar with it.
             DestinationUnavailableError: it could not be fetched.
         """
-        if on_databricks() or databricks_remote(self._settings.spark_remote):
+        if on_databricks():
             raise missing(read, f"Add {_listed(read.packages)} to the cluster's libraries")
-        if is_connect(spark):
-            spark.addArtifacts(str(self._jar(read)))
-            return
         with self._lock:
             self._add(spark, read)
 
-    def _jar(self, read: JdbcRead) -> Path:
-        folder = self._settings.spark_jars
-        if folder is None:
-            raise missing(
-                read,
-                f"Start the Spark Connect server with --packages {','.join(read.packages)}, or put the driver's jar "
-                "into a folder here and set DATALOADER_SPARK_JARS to it",
-            )
+    def _jar(self, read: JdbcRead, folder: Path) -> Path:
         if (jar := jar_with(folder, read.driver)) is None:
             raise missing(read, f"Put {_listed(read.packages)} into {folder} (DATALOADER_SPARK_JARS)")
         return jar
 
     def _add(self, spark: SparkSession, read: JdbcRead) -> None:
-        if self._settings.spark_jars is not None:
-            spark.sql(f"ADD JAR {text(str(self._jar(read).resolve()))}").collect()
+        if (folder := self._settings.spark_jars) is not None:
+            spark.sql(f"ADD JAR {text(str(self._jar(read, folder).resolve()))}").collect()
             return
         since, problem = self._failed.get(read.driver, (0.0, None))
         if problem is not None and time.monotonic() - since < _AGAIN:

@@ -9,11 +9,11 @@ from pydantic import BaseModel
 
 from dataloader_core.errors import DataLoaderError
 from dataloader_core.interfaces.engine import Destination, Engine
-from dataloader_core.interfaces.source import Check, JdbcDriver
+from dataloader_core.interfaces.source import Check, JdbcDriver, Way
 from dataloader_engines.spark import jars, versions
 from dataloader_engines.spark.address import address
 from dataloader_engines.spark.destination import SparkDestination
-from dataloader_engines.spark.kinds import on_databricks, remote_of
+from dataloader_engines.spark.kinds import JDBC_BY_CONNECT, on_databricks, remote_of
 from dataloader_engines.spark.session import Sessions
 from dataloader_engines.spark.settings import SparkSettings
 
@@ -28,6 +28,9 @@ class SparkEngine(Engine):
         assert isinstance(settings, SparkSettings)
         self.settings = settings
         self._sessions = Sessions(settings)
+
+    def refuses(self, way: Way) -> str | None:
+        return JDBC_BY_CONNECT if way == "jdbc" and remote_of(self.settings.spark_remote) else None
 
     def destination(self, catalog: str, schema: str, table: str) -> Destination:
         return SparkDestination(address(self.settings, (catalog, schema, table)), self.settings, self._sessions)

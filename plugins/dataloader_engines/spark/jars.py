@@ -8,7 +8,7 @@ from typing import Final
 from dataloader_core.interfaces.source import JdbcDriver
 from dataloader_engines.spark import versions
 from dataloader_engines.spark.drivers import jar_with
-from dataloader_engines.spark.kinds import databricks_remote, on_databricks, remote_of
+from dataloader_engines.spark.kinds import JDBC_BY_CONNECT, on_databricks, remote_of
 from dataloader_engines.spark.settings import SparkSettings
 
 _IVY: Final = "~/.ivy2.5.2"
@@ -31,19 +31,16 @@ def of_delta(settings: SparkSettings, spark: str) -> str:
 
 def of_driver(settings: SparkSettings, jdbc: JdbcDriver) -> str:
     """Of the driver that a source's reads by JDBC need."""
+    if remote_of(settings.spark_remote):
+        return f"not taken: {JDBC_BY_CONNECT}"
     listed = ", ".join(jdbc.packages)
-    if on_databricks() or databricks_remote(settings.spark_remote):
+    if on_databricks():
         return f"for way_of_reading = jdbc add {listed} to the cluster's libraries"
     folder = settings.spark_jars
     if folder is not None:
         jar = jar_with(folder, jdbc.driver)
         missing = f"missing; for way_of_reading = jdbc put {listed} into {folder}"
         return missing if jar is None else f"there: {jar.name} in {folder}"
-    if remote_of(settings.spark_remote):
-        return (
-            f"for way_of_reading = jdbc start the server with --packages {','.join(jdbc.packages)}, or set "
-            "DATALOADER_SPARK_JARS to a folder with the driver"
-        )
     return f"{listed}: {_there(settings, jdbc.packages) or f'fetched when a load first needs it; {_FOLDER}'}"
 
 

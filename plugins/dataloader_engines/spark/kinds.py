@@ -28,5 +28,11 @@ def databricks_remote(remote: str | None) -> bool:
     return _WORKSPACE.match(remote_of(remote) or "") is not None
 
 
+JDBC_BY_CONNECT: Final = (
+    "a Spark Connect server writes the plan of every query into its event log, the source's password with it"
+)
+"""Seen with Spark 4.1, whose classic sessions hide connection options, and whose plans show no data source's parts."""
+
+
 def is_connect(given: SparkSession | DataFrame) -> bool:
     return type(given).__module__.startswith("pyspark.sql.connect")

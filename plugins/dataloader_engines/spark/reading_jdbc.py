@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import reduce
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from pydantic import SecretStr
+from pyspark.sql import functions
 from pyspark.sql import types as spark
 
-from dataloader_core.errors import SourceUnavailableError, UnrepresentableValueError
+from dataloader_core.errors import ConfigurationError, SourceUnavailableError, UnrepresentableValueError
 from dataloader_core.interfaces.source import JdbcRead
 from dataloader_engines.spark.drivers import Drivers, missing
-from dataloader_engines.spark.kinds import is_connect
+from dataloader_engines.spark.kinds import JDBC_BY_CONNECT, is_connect
 from dataloader_engines.spark.reading_errors import SPARK_ERRORS, as_text
 
 if TYPE_CHECKING:
@@ -39,9 +40,13 @@ def jdbc_dataframe(
 
     Raises:
         SourceUnavailableError: a column arrives as a type that may lose something on the way to the projected one.
-        ConfigurationError: the driver is not there, and not to be had here.
+        ConfigurationError: the session is one of Spark Connect, or the driver is not there, and not to be had here.
         DestinationUnavailableError: it could not be fetched.
     """
+    if is_connect(spark):  # on Databricks only the session that is there tells
+        raise ConfigurationError(
+            f"A read by jdbc is refused: {JDBC_BY_CONNECT}.", cure="Set way_of_reading to 'arrow', or clear it."
+        )
     low, high = _ROWS
     options = {
         "url": read.url,
@@ -66,14 +71,13 @@ def _frames(tables: Sequence[DataFrameReader], read: JdbcRead, fields: spark.Str
     try:
         return [_typed(table.load(), read.as_text, fields) for table in tables]
     except SPARK_ERRORS as error:
-        # Classic Spark says "ClassNotFoundException: CLASS", Connect "(java.lang.ClassNotFoundException) CLASS".
         if re.search(rf"ClassNotFoundException\W+{re.escape(read.driver)}\b", str(error)):
             return None
         raise
 
 
 def _plain(value: str | SecretStr) -> str:
-    """Only here does a secret leave its wrapping. Spark hides the option `password` wherever it shows options."""
+    """Only here does a secret leave its wrapping. A classic session's plans and events show no option of a read."""
     return value.get_secret_value() if isinstance(value, SecretStr) else value
 
 
@@ -97,7 +101,6 @@ def _parsed(frame: DataFrame, wanted: spark.StructField) -> Column:
         cure="Set on_unrepresentable to 'null', correct it at the source, or cast the column in a `query`.",
     )
     refused = text.isNotNull() & value.isNull()
-    functions = _functions_for(frame)
     failure = functions.raise_error(functions.lit(as_text(refusal)))
     checked: Column = functions.when(refused, failure).otherwise(value).alias(wanted.name)
     return checked
@@ -113,17 +116,6 @@ def _kept(frame: DataFrame, given: spark.StructField, wanted: spark.StructField)
             cure="Load again: the next plan reads the new type.",
         )
     return frame[_quoted(wanted.name)].cast(wanted.dataType).alias(wanted.name)
-
-
-def _functions_for(frame: DataFrame) -> Any:
-    """The functions of this kind of Spark: pyspark's own choice goes by the process, which may use both kinds."""
-    if is_connect(frame):
-        from pyspark.sql.connect import functions as connect
-
-        return connect
-    from pyspark.sql import functions
-
-    return functions
 
 
 def _quoted(name: str) -> str:

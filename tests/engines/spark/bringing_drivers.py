@@ -1,10 +1,7 @@
-"""A process whose Spark starts without a JDBC driver, and what becomes of reads by JDBC in it.
+"""A process whose Spark starts without a JDBC driver and keeps an event log, and what becomes of reads in it.
 
-``python bringing_drivers.py KIND DSN FOLDER PORT``: KIND is classic or connect, FOLDER is for files, PORT for Spark
+``python bringing_drivers.py DSN FOLDER PORT``: FOLDER is for files, the event log ``events`` among them, PORT for Spark
 Connect. Prints one line of JSON: what each read ended with, its number of rows or its error.
-
-Each kind in a JVM of its own, which has one driver of a name: one that was sent to a session of Spark Connect would
-be found by classic ones.
 """
 
 from __future__ import annotations
@@ -19,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spark_reading import connect, load, read_of
+from spark_reading import WAYS, connect, load, read_of
 
 from dataloader_core.errors import DataLoaderError
 from dataloader_engines.spark.session import Sessions
@@ -32,7 +29,7 @@ if TYPE_CHECKING:
 STARTED_BY_ENGINE = ("spark.jars.packages", "spark.sql.extensions", "spark.sql.catalog.spark_catalog")
 
 
-def reads(dsn: str, folder: Path, sessions: Sessions) -> Callable[[], int | str]:
+def reads(dsn: str, folder: Path, sessions: Sessions, way: str = "jdbc") -> Callable[[], int | str]:
     """One load's read, in a session of its own."""
 
     def rows() -> int | str:
@@ -40,7 +37,7 @@ def reads(dsn: str, folder: Path, sessions: Sessions) -> Callable[[], int | str]
         try:
             with connect(dsn) as source, source.snapshot() as snapshot:
                 read = read_of(source, "t")
-                return load(opened.spark, snapshot, read, "jdbc", folder, drivers=opened.drivers).num_rows
+                return load(opened.spark, snapshot, read, way, folder, drivers=opened.drivers).num_rows
         except DataLoaderError as error:
             return str(error)
         finally:
@@ -58,30 +55,43 @@ def with_driver(folder: Path) -> Path:
     return folder
 
 
-def main(kind: str, dsn: str, folder: Path, port: str) -> dict[str, object]:
+def with_event_log(folder: Path) -> dict[str, str]:
+    folder.mkdir()
+    return {
+        "spark.eventLog.enabled": "true",
+        "spark.eventLog.dir": folder.as_uri(),
+        "spark.eventLog.compress": "false",
+        "spark.eventLog.rolling.enabled": "false",
+    }
+
+
+def main(dsn: str, folder: Path, port: str) -> dict[str, object]:
     environment()
     conf = {key: value for key, value in CONF.items() if key not in STARTED_BY_ENGINE} | {PORT: port}
     (folder / "empty").mkdir()
     jars = with_driver(folder / "jars of mine")
-    local = {"spark_master": "local[2]", "spark_conf": conf}
-    given = local if kind == "classic" else {"spark_remote": f"sc://127.0.0.1:{port}"}
+    local = {"spark_master": "local[2]", "spark_conf": conf | with_event_log(folder / "events")}
     engines = {
-        name: reads(dsn, folder, Sessions(SparkSettings.model_validate({**given, **more})))
+        name: reads(dsn, folder, Sessions(SparkSettings.model_validate({**local, **more})))
         for name, more in {
             "an empty folder": {"spark_jars": folder / "empty"},
             "neither": {},
             "a folder": {"spark_jars": jars},
         }.items()
     }
-    first = Sessions(SparkSettings.model_validate(local)).open()
+    first = Sessions(SparkSettings.model_validate(local))
+    spark = first.open().spark
     found: dict[str, object] = {}
     for name, read in engines.items():
         with ThreadPoolExecutor(2) as pool:  # threads that have seen no driver yet
             found[name] = [done.result() for done in [pool.submit(read) for _ in range(2)]]
-    found["again"] = engines["a folder"]()
-    first.spark.stop()
+    remote = Sessions(SparkSettings(spark_remote=f"sc://127.0.0.1:{port}"))
+    for way in WAYS:
+        found[f"{way} by connect"] = reads(dsn, folder, remote, way)()
+        found[f"{way} by classic"] = reads(dsn, folder, first, way)()
+    spark.stop()
     return found
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), sys.argv[4])))
+    print(json.dumps(main(sys.argv[1], Path(sys.argv[2]), sys.argv[3])))

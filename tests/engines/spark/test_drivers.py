@@ -6,9 +6,7 @@ import json
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +20,7 @@ from dataloader_engines.spark import jvm
 from dataloader_engines.spark.drivers import Drivers, jar_with
 from dataloader_engines.spark.kinds import databricks_remote
 from dataloader_engines.spark.settings import SparkSettings
+from tests.conftest import PASSWORD
 from tests.support.processes import run_script
 from tests.support.spark import free_port
 
@@ -57,49 +56,51 @@ Exception in thread "main" java.lang.RuntimeException: [unresolved dependency: a
 
 @dataclass(frozen=True)
 class Ended:
-    """What reads of a table of three rows ended with in a process of their own, and what stood on its stderr."""
+    """What reads of a table of three rows ended with in a process of their own, its stderr and its event log."""
 
     reads: dict[str, Any]
     stderr: str
+    events: str
 
 
 @pytest.fixture(scope="module")
-def in_process(java: None, postgres_server: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Ended]:
+def in_process(java: None, postgres_server: Any, tmp_path_factory: pytest.TempPathFactory) -> Ended:
     dsn = postgres_server.new_database("drivers")
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("CREATE TABLE t AS SELECT generate_series(1, 3) AS id")
     source = postgres_server.tcp_dsn(conninfo_to_dict(dsn)["dbname"])
     script = Path(__file__).with_name("bringing_drivers.py")
-
-    @cache
-    def run(kind: str) -> Ended:
-        return Ended(*run_script(script, kind, source, str(tmp_path_factory.mktemp("drivers")), free_port()))
-
-    return run
+    folder = tmp_path_factory.mktemp("drivers")
+    reads, stderr = run_script(script, source, str(folder), free_port())
+    [events] = (folder / "events").iterdir()
+    return Ended(reads, stderr, events.read_text())
 
 
 @pytest.mark.spark
-def test_loads_that_miss_a_driver_at_once_all_get_it(in_process: Callable[[str], Ended]) -> None:
-    assert in_process("classic").reads["neither"] == [3, 3]
+def test_loads_that_miss_a_driver_at_once_all_get_it(in_process: Ended) -> None:
+    assert in_process.reads["neither"] == [3, 3]
 
 
 @pytest.mark.spark
-def test_a_folder_of_jars_brings_the_driver(in_process: Callable[[str], Ended]) -> None:
-    reads = in_process("classic").reads
+def test_a_folder_of_jars_brings_the_driver(in_process: Ended) -> None:
+    reads = in_process.reads
     assert reads["a folder"] == [3, 3]
     assert all("no JDBC driver org.postgresql.Driver. Put org.postgresql:" in told for told in reads["an empty folder"])
 
 
 @pytest.mark.spark
-def test_to_spark_connect_the_driver_is_sent_by_every_load(in_process: Callable[[str], Ended]) -> None:
-    reads = in_process("connect").reads
-    assert (reads["a folder"], reads["again"]) == ([3, 3], 3)
-    assert all("--packages org.postgresql:postgresql:" in told for told in reads["neither"])
+def test_no_password_of_a_source_is_in_the_event_log(in_process: Ended) -> None:
+    """Spark Connect has the plan in it, and a read by JDBC would have the password in its plan."""
+    reads = in_process.reads
+    assert (reads["arrow by connect"], reads["arrow by classic"], reads["jdbc by classic"]) == (3, 3, 3)
+    assert "Set way_of_reading to 'arrow'" in reads["jdbc by connect"]
+    assert "ConnectOperationStarted" in in_process.events
+    assert PASSWORD not in in_process.events
 
 
 @pytest.mark.spark
-def test_fetching_is_not_told_step_by_step(in_process: Callable[[str], Ended]) -> None:
-    said = in_process("classic").stderr
+def test_fetching_is_not_told_step_by_step(in_process: Ended) -> None:
+    said = in_process.stderr
     assert ":: " not in said
     assert "Ivy" not in said
 

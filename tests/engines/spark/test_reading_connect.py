@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
-from spark_reading import WAYS, connect, load, read_of, way_of
+from spark_reading import connect, load, read_of, way_of
 
-from dataloader_core.errors import LoadCancelledError, SourceRefusedError
+from dataloader_core.errors import ConfigurationError, LoadCancelledError, SourceRefusedError
 from dataloader_engines.spark.reading import dataframe
 from dataloader_engines.spark.reading_errors import reading_errors
 from dataloader_engines.spark.reading_jobs import stoppable
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.spark,
-    pytest.mark.parametrize("way", WAYS),
     # PySpark leaves it to the garbage collector to close the socket that collected rows came through.
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
 ]
@@ -50,24 +49,31 @@ def source(postgres_server) -> str:
     return postgres_server.tcp_dsn(conninfo_to_dict(dsn)["dbname"])
 
 
-def test_every_type_is_what_the_local_engine_reads(way: str, remote: SparkSession, source: str, tmp_path: Path) -> None:
+def test_every_type_is_what_the_local_engine_reads(remote: SparkSession, source: str, tmp_path: Path) -> None:
     with connect(source) as session, session.snapshot() as snapshot:
         read = read_of(session, "cases")
-        found = load(remote, snapshot, read, way, tmp_path).sort_by("id")
+        found = load(remote, snapshot, read, "arrow", tmp_path).sort_by("id")
         wanted = snapshot.read_arrow(read).read_all().sort_by("id")
     assert found.schema.remove_metadata().equals(wanted.schema)
     assert repr(found.to_pylist()) == repr(wanted.to_pylist())
 
 
-def test_an_error_of_an_executor_comes_out_as_it_was(way: str, remote: SparkSession, source: str) -> None:
+def test_an_error_of_an_executor_comes_out_as_it_was(remote: SparkSession, source: str) -> None:
     with connect(source) as session, session.snapshot() as snapshot:
         read = read_of(session, "broken")
-        frame = dataframe(remote, snapshot, read, way_of(snapshot, read, way), 2)
+        frame = dataframe(remote, snapshot, read, way_of(snapshot, read, "arrow"), 2)
         with pytest.raises(SourceRefusedError, match="division by zero"), reading_errors(snapshot, read):
             frame.write.format("noop").mode("overwrite").save()
 
 
-def test_a_cancelled_load_ends_its_job(way: str, remote: SparkSession, source: str) -> None:
+def test_a_read_by_jdbc_is_refused_before_its_password_is_sent(remote: SparkSession, source: str) -> None:
+    with connect(source) as session, session.snapshot() as snapshot:
+        read = read_of(session, "cases")
+        with pytest.raises(ConfigurationError, match="event log, the source's password"):
+            dataframe(remote, snapshot, read, way_of(snapshot, read, "jdbc"), 2)
+
+
+def test_a_cancelled_load_ends_its_job(remote: SparkSession, source: str) -> None:
     cancelled = time.monotonic() + 10
 
     def progress(rows: int, size: int) -> None:
@@ -76,7 +82,7 @@ def test_a_cancelled_load_ends_its_job(way: str, remote: SparkSession, source: s
 
     with connect(source) as session, session.snapshot() as snapshot:
         read = read_of(session, "slow")
-        frame = dataframe(remote, snapshot, read, way_of(snapshot, read, way), 2)
+        frame = dataframe(remote, snapshot, read, way_of(snapshot, read, "arrow"), 2)
         with pytest.raises(LoadCancelledError), stoppable(remote, progress), reading_errors(snapshot, read):
             frame.write.format("noop").mode("overwrite").save()
     assert time.monotonic() - cancelled < 50

@@ -211,8 +211,7 @@ DRIVER = {"postgresql": JdbcDriver("org.postgresql.Driver", ("org.postgresql:pos
             "missing; for way_of_reading = jdbc put org.postgresql:postgresql:42.7.14 into",
         ),
         ({"spark_jars": "HERE/jars"}, ("driver.jar",), "there: driver.jar in HERE/jars"),
-        ({"spark_remote": "sc://h:15002"}, (), "start the server with --packages org.postgresql:postgresql:42.7.14"),
-        ({"spark_remote": "sc://adb-1.2.azuredatabricks.net"}, (), "to the cluster's libraries"),
+        ({"spark_remote": "sc://h:15002"}, (), "not taken: a Spark Connect server writes the plan"),
     ],
 )
 def test_the_doctor_says_where_a_jdbc_driver_comes_from(

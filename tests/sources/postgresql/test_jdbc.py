@@ -46,7 +46,7 @@ def described(read: Read, **connection: Any) -> JdbcRead:
 
 
 def engine(*reads: str) -> Engine:
-    return cast("Engine", SimpleNamespace(name="some", reads=reads))
+    return cast("Engine", SimpleNamespace(name="some", reads=reads, refuses=lambda way: None))
 
 
 def way(found: list[WayOfReading] | tuple[WayOfReading, ...], name: str) -> WayOfReading:
