@@ -38,6 +38,19 @@ def test_settings_come_from_variables(tmp_path: Path) -> None:
         read_settings(LocalSettings, {})
 
 
+@pytest.mark.parametrize("lake", ["file:/data/lake", "file:///data/lake"])
+def test_a_folder_with_a_scheme_is_the_folder(lake: str) -> None:
+    assert LocalSettings(lake=lake).lake == "/data/lake"
+
+
+@pytest.mark.parametrize(
+    ("lake", "says"), [("dbfs:/data/lake", "only Spark knows"), ("az://lake/x?sp=rw&sig=hunter2", "credentials")]
+)
+def test_a_lake_that_it_cannot_use_or_must_not_show_is_refused(lake: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        LocalSettings(lake=lake)
+
+
 def test_the_checks_tell_whether_the_lake_answers(tmp_path: Path) -> None:
     assert all(c.ok for c in LocalEngine(LocalSettings(lake=str(tmp_path))).checks())
     (tmp_path / "file").write_text("")

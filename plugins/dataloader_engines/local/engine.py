@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from dataloader_core.errors import DataLoaderError
 from dataloader_core.interfaces.engine import Destination, Engine
 from dataloader_core.interfaces.source import Check
+from dataloader_core.places import is_url
 from dataloader_engines.local.catalog import UnityCatalog
 from dataloader_engines.local.catalog_destination import RegisteredDestination
 from dataloader_engines.local.destination import LocalDestination
@@ -43,7 +44,7 @@ class LocalEngine(Engine):
         return found if self._catalog is None else (*found, self._catalog_check(self._catalog))
 
     def _catalog_check(self, catalog: UnityCatalog) -> Check:
-        if "://" in self.settings.lake and not self.settings.lake.startswith("file://"):
+        if is_url(self.settings.lake):
             return catalog.check()
         return Check(
             "unity catalog",

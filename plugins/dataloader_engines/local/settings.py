@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from dataloader_core.places import is_url, place
+
 
 class LocalSettings(BaseModel):
     """What the local engine may use.
@@ -35,7 +37,8 @@ class LocalSettings(BaseModel):
 
     @field_validator("lake")
     @classmethod
-    def _no_credentials(cls, lake: str) -> str:
-        if "://" in lake and ":" in lake.partition("://")[2].rpartition("@")[0]:
-            raise ValueError("holds credentials, which would be shown; they come from the environment")
-        return lake
+    def _place(cls, lake: str) -> str:
+        found = place(lake)
+        if is_url(found) and "://" not in found:
+            raise ValueError("is a place that only Spark knows; name a folder, a Volume or the URL of a store")
+        return found

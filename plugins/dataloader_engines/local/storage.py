@@ -16,6 +16,7 @@ from urllib.parse import unquote
 from uuid import uuid4
 
 from dataloader_core.errors import DestinationRefusedError, DestinationUnavailableError
+from dataloader_core.places import is_url
 
 LOG_FOLDER = "_delta_log"
 
@@ -235,7 +236,7 @@ def open_storage(lake: str, parts: Sequence[str], temp_root: Path | None) -> Sto
             raise DestinationRefusedError(
                 f"{part!r} is no part of a destination's name.", cure="Use letters, digits and underscores."
             )
-    if "://" in lake and not lake.startswith("file://"):
+    if is_url(lake):
         return ObjectStorage("/".join((lake.rstrip("/"), *parts)), temp_root)
-    root = Path(lake.removeprefix("file://")).expanduser().resolve()
+    root = Path(lake).expanduser().resolve()
     return LocalStorage(root.joinpath(*parts), temp_root)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from dataloader_core.errors import ConfigurationError, DestinationRefusedError
+from dataloader_core.places import is_url
 from dataloader_engines.spark.settings import SparkSettings
 from dataloader_engines.spark.sql import quote
 
@@ -48,7 +49,7 @@ def address(settings: SparkSettings, parts: tuple[str, str, str]) -> Address:
     name = ".".join(parts)
     if settings.lake is not None:
         path = "/".join((_root(settings.lake), *parts))
-        staging = f"{settings.staging.rstrip('/')}/{name}" if settings.staging else f"{path}/{STAGING_FOLDER}"
+        staging = f"{_root(settings.staging)}/{name}" if settings.staging else f"{path}/{STAGING_FOLDER}"
         return Address(path, f"delta.{quote(path)}", path, staging)
     if settings.staging is None:
         raise ConfigurationError(
@@ -56,12 +57,12 @@ def address(settings: SparkSettings, parts: tuple[str, str, str]) -> Address:
             cure="Set DATALOADER_STAGING to a folder of a Volume, for instance /Volumes/main/dataloader/staging, "
             "or DATALOADER_LAKE where tables lie in folders.",
         )
-    return Address(name, ".".join(map(quote, parts)), None, f"{settings.staging.rstrip('/')}/{name}")
+    return Address(name, ".".join(map(quote, parts)), None, f"{_root(settings.staging)}/{name}")
 
 
 def is_local(path: str) -> bool:
     """Whether this process sees the folder too; a Unity Catalog Volume is a folder on the driver."""
-    return "://" not in path or path.startswith("file://")
+    return not is_url(path)
 
 
 def filesystem(url: str) -> tuple[Any, str]:
@@ -77,5 +78,5 @@ def filesystem(url: str) -> tuple[Any, str]:
 
 
 def _root(lake: str) -> str:
-    """As the local engine resolves it: absolute, without ``~`` and without a scheme where it is a folder."""
-    return str(Path(lake.removeprefix("file://")).expanduser().resolve()) if is_local(lake) else lake.rstrip("/")
+    """As the local engine resolves it: absolute and without ``~`` where it is a folder."""
+    return str(Path(lake).expanduser().resolve()) if is_local(lake) else lake.rstrip("/")

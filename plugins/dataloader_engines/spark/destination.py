@@ -127,7 +127,7 @@ class SparkDestination(Destination):
     ) -> Prepared:
         keys = step.write.keys if isinstance(step.write, Merge) else step.unique
         rule = _rule(step)
-        self._area.sweep()
+        self._area.sweep(self.session)
         folder = self._area.new_folder()
         try:
             with spark_errors(self.location):

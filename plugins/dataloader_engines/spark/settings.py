@@ -8,6 +8,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from dataloader_core.places import place, refuse_credentials
+
 
 class SparkSettings(BaseModel):
     """What the Spark engine may use. On Databricks none is needed but ``staging``.
@@ -47,10 +49,12 @@ class SparkSettings(BaseModel):
     session_confs: Literal["auto", "off"] = "auto"
     tuning: Literal["auto", "on", "off"] = "auto"
 
-    @field_validator("lake", "staging", "spark_remote")
+    @field_validator("lake", "staging")
+    @classmethod
+    def _place(cls, given: str | None) -> str | None:
+        return place(given) if given else given
+
+    @field_validator("spark_remote")
     @classmethod
     def _no_credentials(cls, url: str | None) -> str | None:
-        text = url or ""
-        if ":" in text.partition("://")[2].rpartition("@")[0] or "token=" in text:
-            raise ValueError("holds credentials, which would be shown; they come from the environment")
-        return url
+        return refuse_credentials(url) if url else url

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -13,6 +14,7 @@ from dataloader_core.values import Value
 Names = Mapping[str, TargetColumn]
 """The table's columns by casefolded name; the source's spelling leads to them too."""
 
+_PATTERN: Final = re.compile(r"([\\*?\[\]{}])")
 _ESCAPED: Final = str.maketrans({"\\": "\\\\", "'": "\\'"})
 
 
@@ -23,6 +25,11 @@ def quote(name: str) -> str:
 def text(value: object) -> str:
     """A string literal. Spark takes backslashes for escapes."""
     return "'" + str(value).translate(_ESCAPED) + "'"
+
+
+def unglobbed(path: str) -> str:
+    """The path where Spark takes one for a pattern: whatever it reads."""
+    return _PATTERN.sub(r"\\\1", path)
 
 
 def literal(value: Value, kind: ColumnType) -> str:

@@ -20,7 +20,7 @@ from dataloader_engines.spark import reading
 from dataloader_engines.spark.passing import Passing
 from dataloader_engines.spark.reading_errors import reading_errors
 from dataloader_engines.spark.session import LoadSession
-from dataloader_engines.spark.sql import literal, quote
+from dataloader_engines.spark.sql import literal, quote, unglobbed
 
 _SAMPLES: Final = 5
 _BOUNDED: Final = (*INTEGERS, "decimal", "date", "timestamp", "timestamp_ntz", "float", "double")
@@ -94,7 +94,7 @@ def write(
 
 def relation(folder: str) -> str:
     """The folder's files as a table in SQL."""
-    return f"parquet.{quote(folder)}"
+    return f"parquet.{quote(unglobbed(folder))}"
 
 
 def ask(session: LoadSession, relation: str, read: Read, keys: Sequence[str], rule: HighestRead | None) -> Facts:

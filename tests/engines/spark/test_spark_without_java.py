@@ -9,7 +9,7 @@ import sys
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
 import pytest
@@ -37,8 +37,13 @@ from dataloader_engines.spark.look import Entry, Handle
 from dataloader_engines.spark.settings import SparkSettings
 from dataloader_engines.spark.sql import conditions, either, projection, quote, text
 
+if TYPE_CHECKING:
+    from dataloader_engines.spark.session import LoadSession
+
 ENGINE = Path(versions.__file__).parent
 NAMES = ("bronze", "crm", "orders")
+HERE = cast("LoadSession", SimpleNamespace(spark=None))
+"""A session of no Spark Connect, that nothing is asked of."""
 FORBIDDEN = {
     "_jvm",
     "_jsc",
@@ -99,11 +104,37 @@ def test_a_name_that_leads_elsewhere_is_refused(part: str) -> None:
         address(SparkSettings(lake="/lake"), ("bronze", "crm", part))
 
 
-@pytest.mark.parametrize("field", ["lake", "staging", "spark_remote"])
-def test_credentials_in_an_address_are_refused_and_not_shown(field: str) -> None:
+@pytest.mark.parametrize(
+    ("field", "url"),
+    [
+        ("spark_remote", "sc://me:hunter2@host:15002"),
+        ("spark_remote", "sc://host:15002/;token=hunter2"),
+        ("lake", "s3a://me:hunter2@bucket/lake"),
+        ("lake", "abfss://lake@account.dfs.core.windows.net/x?sv=2024&sig=hunter2"),
+        ("staging", "https://account.blob.core.windows.net/x?sp=rw&sig=hunter2"),
+        ("staging", "s3://bucket/x?X-Amz-Signature=hunter2"),
+    ],
+)
+def test_credentials_in_an_address_are_refused_and_not_shown(field: str, url: str) -> None:
     with pytest.raises(ValueError, match="credentials") as caught:
-        SparkSettings.model_validate({field: "sc://me:hunter2@host:15002"})
+        SparkSettings.model_validate({field: url})
     assert "hunter2" not in str(caught.value.errors(include_input=False))  # type: ignore[attr-defined]  # pydantic's own
+
+
+@pytest.mark.parametrize(
+    ("given", "lies"),
+    [
+        ("file:/data/lake", "/data/lake"),
+        ("file:///data/lake/", "/data/lake"),
+        ("dbfs:/data/lake", "dbfs:/data/lake"),
+        ("dbfs:/Volumes/main/lake", "/Volumes/main/lake"),
+        ("hdfs:///data/lake/", "hdfs:///data/lake"),
+    ],
+)
+def test_a_lake_with_a_scheme_is_no_folder_below_the_working_one(given: str, lies: str) -> None:
+    found = address(SparkSettings(lake=given, staging=given), NAMES)
+    assert found.path == f"{lies}/bronze/crm/orders"
+    assert found.staging == f"{lies}/bronze.crm.orders"
 
 
 def test_text_and_names_are_escaped() -> None:
@@ -328,5 +359,5 @@ def test_a_crashed_loads_rows_go_after_a_day_and_a_living_ones_stay(tmp_path: Pa
     (tmp_path / old).mkdir()
     (tmp_path / old / "part.parquet").touch()
     (tmp_path / "somebody else's").mkdir()
-    StagingArea(str(tmp_path), 24).sweep()
+    StagingArea(str(tmp_path), 24).sweep(HERE)
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted([Path(young).name, "somebody else's"])
