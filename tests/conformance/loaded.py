@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import psycopg
@@ -95,9 +96,11 @@ class LoadedTable:
         self.deployment.source(FILL.replace("%%", "%").replace("%s", str(rows)).format(name=self.name))
 
 
-def add_row(deployment: Deployment, name: str, subject: Subject, *, chunk_rows: int, id: str = "id") -> str:
+def add_row(
+    deployment: Deployment, name: str, subject: Subject, *, chunk_rows: int, id: str = "id", **columns: Any
+) -> str:
     """A control row as the subject says, where the column ``id`` may have another name; its key."""
-    row = {**subject.row, "max_delete_fraction": 1.0}
+    row = {**subject.row, "max_delete_fraction": 1.0, **columns}
     if "primary_key_cols" in row:
         row["primary_key_cols"] = [id]
     if row.get("incremental_column") == "id":

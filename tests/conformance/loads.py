@@ -5,25 +5,29 @@ Where two engines take turns, every load finds what the other engine left behind
 
 from __future__ import annotations
 
+import functools
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from dataloader_core import failpoints
 from dataloader_core.commit import ENGINE_PROPERTY
 from dataloader_core.errors import ClaimLostError, RivalCommitError
 from dataloader_core.interfaces.engine import Destination, Engine
 from dataloader_core.plan import Read, Relation
+from dataloader_core.table import SourceConfig
 from dataloader_core.testing.conformance import Conformance
 from dataloader_core.testing.interpreter import Row
 from dataloader_core.testing.texts import rows_of
 from tests.chaos.world import STAMP, SUBJECTS, Subject
 from tests.conformance.loaded import LoadedTable, add_row
 from tests.conformance.readers import read_by_delta_rs, read_folder
+from tests.conftest import PASSWORD
 from tests.sources.postgresql.reading import connect
 from tests.sources.postgresql.type_cases import CASES, ROWS, create_cases
 from tests.support.loads import Deployment
@@ -39,7 +43,9 @@ CREATE TABLE {name} (
 CREATE TRIGGER stamp BEFORE INSERT OR UPDATE ON {name} FOR EACH ROW EXECUTE FUNCTION stamp();
 """
 TYPED_ROWS = "INSERT INTO {name} (id, {columns}) SELECT * FROM cases WHERE id % 2 = {rest} ORDER BY id"
-Found = Mapping[str, tuple[Sequence[Row], Sequence[Row]]]
+Found = Callable[[str, str], tuple[Sequence[Row], Sequence[Row]]]
+WAYS = ("parquet", "arrow", "jdbc")
+PASSWORD_VARIABLE = "DATALOADER_SECRET_CRM"
 
 
 class LoadConformance(Conformance):
@@ -60,26 +66,33 @@ class LoadConformance(Conformance):
         lake = tmp_path_factory.mktemp("lake")
         deployment = Deployment(postgres_server, lake, cls.new_engines(lake))
         deployment.source(STAMP)
-        yield deployment
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(PASSWORD_VARIABLE, PASSWORD)
+            reach_by_tcp(deployment)
+            yield deployment
         deployment.control.close()
 
 
 class TypedLoads(LoadConformance):
-    """Every type of the source through every strategy, and strategies through both databases."""
+    """Every type of the source through every way of reading and every strategy."""
 
     area: ClassVar[str] = "Types of PostgreSQL through strategies"
 
     @pytest.fixture(scope="class")
     @classmethod
     def typed(cls, deployment: Deployment) -> Found:
-        """By strategy: the rows of the source as its reader gives them, and those of the table after two loads."""
-        create_cases(deployment.source_dsn)
-        return {name: _typed_rows(deployment, name, subject) for name, subject in STRATEGIES.items()}
+        """By strategy and way: the source's rows as its reader gives them, and the table's after two loads.
 
+        One table has all types, and is loaded once for all cases that look at one of its columns.
+        """
+        create_cases(deployment.source_dsn)
+        return functools.cache(lambda strategy, way: _typed_rows(deployment, strategy, way))
+
+    @pytest.mark.parametrize("way", WAYS)
     @pytest.mark.parametrize("strategy", STRATEGIES)
     @pytest.mark.parametrize("kind", CASES)
-    def test_each_type_of_postgresql_arrives_exactly(self, typed: Found, kind: str, strategy: str) -> None:
-        wanted, found = typed[strategy]
+    def test_each_type_of_postgresql_arrives_exactly(self, typed: Found, kind: str, strategy: str, way: str) -> None:
+        wanted, found = typed(strategy, way)
         column = f"c{list(CASES).index(kind)}"
         assert _pairs(found, column) == _pairs(wanted, column)
         assert len(found) >= ROWS
@@ -206,13 +219,23 @@ class RecoveredLoads(LoadConformance):
         table.load()
 
 
-def _typed_rows(deployment: Deployment, strategy: str, subject: Subject) -> tuple[Sequence[Row], Sequence[Row]]:
+def reach_by_tcp(deployment: Deployment) -> None:
+    """The source, as a network leads to it: JDBC reaches no unix socket."""
+    given = conninfo_to_dict(deployment.server.tcp_dsn(str(conninfo_to_dict(deployment.source_dsn)["dbname"])))
+    names = {"host": "host", "port": "port", "user": "user", "database": "dbname"}
+    fields = {field: {"value": str(given[name])} for field, name in names.items()}
+    deployment.control.put_source(
+        SourceConfig("crm", "postgresql", {**fields, "password": PASSWORD_VARIABLE}, "env"), replace=True
+    )
+
+
+def _typed_rows(deployment: Deployment, strategy: str, way: str) -> tuple[Sequence[Row], Sequence[Row]]:
     """Half of the values with the first load, the other half and changed rows with the second."""
-    name = f"typed_{strategy}"
+    subject, name = STRATEGIES[strategy], f"typed_{strategy}_{way}"
     columns = ", ".join(f"c{number}" for number in range(len(CASES)))
     deployment.source(TYPED.format(name=name))
     deployment.source(TYPED_ROWS.format(name=name, columns=columns, rest=0))
-    key = add_row(deployment, name, subject, chunk_rows=3, id="key")
+    key = add_row(deployment, name, subject, chunk_rows=3, id="key", way_of_reading=way)
     _succeed(deployment, key)
     deployment.source(TYPED_ROWS.format(name=name, columns=columns, rest=1))
     if subject.updates:

@@ -15,7 +15,7 @@ import pytest
 
 from dataloader_core.interfaces.engine import Destination, Engine
 from dataloader_core.testing.conformance.delta_log import DeltaLog
-from dataloader_core.testing.conformance.report import CaseRecord
+from dataloader_core.testing.conformance.report import CaseRecord, Skip
 from dataloader_core.testing.conformance.table import ConformanceTable, Rows, folder_of
 
 if TYPE_CHECKING:
@@ -33,9 +33,10 @@ class Conformance:
     Attributes:
         engine_class: Its ``name`` and ``reads`` are what the report and the skips are made from.
         cannot: What the engine does not do: reasons by patterns of cases' names, as the report shows them. A case
-            that is named here is skipped with that reason.
-        spared: Cases that are left out to save time, likewise, with where the same is shown. ``DATALOADER_CONFORMANCE``
-            set to ``all`` runs them. Nothing else skips a case.
+            that is named here is skipped as ``unable``.
+        spared: Cases that are left out to save time, likewise, with the pattern of another case that shows the same
+            and is run. They are skipped as ``saved``; ``DATALOADER_CONFORMANCE`` set to ``all`` runs them. Nothing else
+            skips a case.
         label: The engine's name in the report, where that is not ``engine_class.name``.
         area: The suite's name in the report.
     """
@@ -105,30 +106,36 @@ class Conformance:
     def _declared(self, request: pytest.FixtureRequest) -> None:
         case = self.case_of(request.node)
         request.node.user_properties.append((CaseRecord.PROPERTY, case.to_json()))
-        if case.reason:
-            pytest.skip(case.reason)
+        if case.skip is not None:
+            pytest.skip(f"{case.skip.kind}: {case.skip.reason}")
 
     @classmethod
     def case_of(cls, item: pytest.Item) -> CaseRecord:
         """The line of the report that a test makes."""
         assert isinstance(item, pytest.Function)
         params = dict(item.callspec.params) if hasattr(item, "callspec") else {}
-        variant = str(params.pop("way", "") or params.pop("strategy", ""))
-        detail = ""
-        if params:
-            shown = item.name.partition("[")[2].rstrip("]")
-            detail = "-".join(part for part in shown.split("-") if part != variant) if variant else shown
+        way, strategy = (str(params.pop(name, "")) for name in ("way", "strategy"))
+        shown = item.name.partition("[")[2].rstrip("]") if params else ""
+        detail = "-".join(part for part in shown.split("-") if part not in {way, strategy} - {""})
         name = item.originalname
         area = next(str(vars(c)["area"]) for c in cls.__mro__ if name in vars(c) and "area" in vars(c))
-        case = CaseRecord(cls.label or cls.engine_class.name, area, sentence(name), detail, variant)
-        return replace(case, reason=cls._reason(case))
+        case = CaseRecord(cls.label or cls.engine_class.name, area, sentence(name), detail, way, strategy)
+        return replace(case, skip=cls._skip(case))
 
     @classmethod
-    def _reason(cls, case: CaseRecord) -> str | None:
-        if case.variant in WAYS and case.variant not in cls.engine_class.reads:
-            return f"the engine does not read by {case.variant}"
-        declared = cls.cannot if os.environ.get(ALL_VARIABLE) == "all" else {**cls.cannot, **cls.spared}
-        return next((reason for pattern, reason in declared.items() if fnmatchcase(case.name, pattern)), None)
+    def _skip(cls, case: CaseRecord) -> Skip | None:
+        if case.way and case.way not in cls.engine_class.reads:
+            return Skip("unable", f"the engine does not read by {case.way}")
+        reason = _named(case, cls.cannot)
+        if reason is not None:
+            return Skip("unable", reason)
+        shown = None if os.environ.get(ALL_VARIABLE) == "all" else _named(case, cls.spared)
+        return None if shown is None else Skip("saved", f'"{shown}" shows the same', shown)
+
+
+def _named(case: CaseRecord, declared: Mapping[str, str]) -> str | None:
+    """What is declared of the first pattern that names the case."""
+    return next((told for pattern, told in declared.items() if fnmatchcase(case.name, pattern)), None)
 
 
 def sentence(function_name: str) -> str:
