@@ -8,8 +8,9 @@ import pytest
 
 from tests.databricks.conftest import deployment, site, workspace
 from tests.support.environments import build_wheel
+from tests.support.spark import java
 
-__all__ = ["deployment", "site", "workspace"]
+__all__ = ["deployment", "java", "site", "workspace"]
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,10 +22,6 @@ from tests.support.environments import Environment, closure, new_environment
 RUNTIME = ("pyspark", "delta-spark", "pyarrow", "pandas", "numpy", "databricks-sdk")
 """What a Databricks runtime brings of what could be needed."""
 TABLE = "crm.public.orders"
-
-needs_java = pytest.mark.skipif(
-    shutil.which("java") is None and "JAVA_HOME" not in os.environ, reason="Spark needs Java 17 or newer"
-)
 
 
 def beside_the_wheel(job: dict[str, Any]) -> list[str]:
@@ -111,7 +106,7 @@ def test_the_entry_says_what_it_is_where_nobody_gave_it_an_order(cluster: Cluste
     assert "started by a launcher" in done.stderr
 
 
-@needs_java
+@pytest.mark.usefixtures("java")
 @pytest.mark.slow
 @pytest.mark.spark
 @pytest.mark.timeout(600)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import os
-import shutil
 import socket
 import sys
 from collections.abc import Iterator
@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from dataloader_core.errors import ConfigurationError
+from dataloader_engines.spark.versions import check_java
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -66,9 +69,19 @@ def free_port() -> str:
         return str(probe.getsockname()[1])
 
 
+@functools.cache
+def java_problem() -> str | None:
+    """Why the Java that Spark would start here does not do, as the engine finds out and says it."""
+    try:
+        check_java()
+    except ConfigurationError as error:
+        return error.problem
+    return None
+
+
 def needs_java() -> None:
-    if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
-        pytest.skip("Spark needs Java 17 or newer")
+    if problem := java_problem():
+        pytest.skip(problem)
 
 
 @pytest.fixture(scope="session")
