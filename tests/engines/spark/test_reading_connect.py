@@ -74,7 +74,7 @@ def test_a_read_by_jdbc_is_refused_before_its_password_is_sent(remote: SparkSess
 
 
 def test_a_cancelled_load_ends_its_job(remote: SparkSession, source: str) -> None:
-    cancelled = time.monotonic() + 10
+    cancelled = time.monotonic() + 3
 
     def progress(rows: int, size: int) -> None:
         if time.monotonic() > cancelled:
