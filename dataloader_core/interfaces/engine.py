@@ -137,7 +137,7 @@ class Destination(ABC):
         """Read the step's rows to where they can be committed from. Changes nothing that can be seen.
 
         Rows of which the snapshot tells enough (``tally``) may be left for :meth:`commit` to read: it stays open until
-        then, and ``progress`` may be called then too.
+        then. ``progress`` may be called then too, from any thread.
 
         Raises:
             UnrepresentableValueError: under ``on_unrepresentable = fail``.
@@ -155,11 +155,14 @@ class Destination(ABC):
         aside: Look,
         look: Look,
         schema_policy: Literal["evolve", "freeze", "fail"],
+        progress: Progress,
     ) -> Prepared:
         """The rows of a staging table (a backfill that publishes at its end), for a step that reads nothing else.
 
         ``staging`` is a destination of the same engine and ``aside`` a look at it; its files may be linked or
         copied, not moved: the staging table stays readable until it is dropped.
+
+        ``progress`` may be called here and in :meth:`commit`.
         """
 
     @abstractmethod
@@ -171,6 +174,8 @@ class Destination(ABC):
         Raises:
             RivalCommitError: anything else committed since ``look``; nothing was changed.
             LossRefusedError: see ``step.loss``; nothing was changed.
+            LoadCancelledError: ``progress`` raised it, and the commit is not there. Where an engine cannot tell, the
+                fence of the next load does.
             And, where rows are read only now, what the source raises; nothing was changed.
         """
 

@@ -112,18 +112,18 @@ class Steps:
 
     def _reader(self, step: Step, where: Destination, scope: ExitStack) -> Callable[[Look], Prepared]:
         policy = self.load.claim.table.schema_policy
-        if step.read is None:
-            assert step.progress is not None
-            staging = self.load.staging_of(step.progress)
-            aside = self.load.look(staging)
-            return lambda look: where.prepare_from(step, self.source, staging, aside, look, policy)
-        snapshot = scope.enter_context(self.session.snapshot())
-        way = choose_way(self.load.engine, snapshot.ways(step.read), self.load.claim.table.way_of_reading)
 
         def progress(rows: int, size: int) -> None:
             self.load.stop()
             self._report(step, rows, size)
 
+        if step.read is None:
+            assert step.progress is not None
+            staging = self.load.staging_of(step.progress)
+            aside = self.load.look(staging)
+            return lambda look: where.prepare_from(step, self.source, staging, aside, look, policy, progress)
+        snapshot = scope.enter_context(self.session.snapshot())
+        way = choose_way(self.load.engine, snapshot.ways(step.read), self.load.claim.table.way_of_reading)
         return lambda look: where.prepare(step, self.source, snapshot, way, look, policy, progress)
 
     def _where(self, step: Step) -> Destination:

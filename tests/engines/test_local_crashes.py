@@ -253,6 +253,10 @@ def test_one_large_value_arrives(lake: Path) -> None:
     assert length == 20_000_000
 
 
+def no_progress(_rows: int, _bytes: int) -> None:
+    pass
+
+
 def test_a_staging_table_replaces_its_target_and_stays_until_it_is_dropped(lake: Path) -> None:
     target, staging = Table(lake, COLUMNS), Table(lake, COLUMNS, "orders__backfill_1")
     target.create()
@@ -262,7 +266,9 @@ def test_a_staging_table_replaces_its_target_and_stays_until_it_is_dropped(lake:
         staging.load(numbered(start, 10), Append())
     step = target.step(loss=LossPolicy())
     look = target.look()
-    prepared = target.destination.prepare_from(step, target.source, staging.destination, staging.look(), look, "evolve")
+    prepared = target.destination.prepare_from(
+        step, target.source, staging.destination, staging.look(), look, "evolve", no_progress
+    )
     assert prepared.rows == 30
     done = target.destination.commit(step, prepared, look, target.record())
     assert done.rows_total == 30
@@ -282,7 +288,9 @@ def test_a_staging_table_of_another_row_or_changed_by_hand_is_refused_for_what_i
     step = target.step(loss=LossPolicy())
 
     def publish(aside: Look) -> None:
-        target.destination.prepare_from(step, target.source, staging.destination, aside, target.look(), "evolve")
+        target.destination.prepare_from(
+            step, target.source, staging.destination, aside, target.look(), "evolve", no_progress
+        )
 
     aside = staging.look(other)
     with pytest.raises(DestinationRefusedError, match=f"belongs to {other}, the target to {UID}\\.") as foreign:

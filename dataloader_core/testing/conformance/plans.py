@@ -152,7 +152,7 @@ class Played:
     def _published(self, step: Step, look: Look) -> Prepared:
         aside = self._staging()
         return self.target.destination.prepare_from(
-            step, self.target.source, aside.destination, aside.look(), look, "evolve"
+            step, self.target.source, aside.destination, aside.look(), look, "evolve", lambda rows, size: None
         )
 
     def _stamped(self, chance: random.Random, key: int) -> Row:

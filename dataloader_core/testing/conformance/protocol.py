@@ -209,7 +209,7 @@ class ProtocolConformance(Conformance):
             staging.load(rows("id name", *((i, "x") for i in range(start, start + 10))), Append())
         step, look = replace(target.step(), read=None), target.look()
         prepared = target.destination.prepare_from(
-            step, target.source, staging.destination, staging.look(), look, "evolve"
+            step, target.source, staging.destination, staging.look(), look, "evolve", lambda rows, size: None
         )
         done = target.destination.commit(step, prepared, look, target.record())
         assert (prepared.rows, done.rows_deleted) == (30, 1)
@@ -224,5 +224,11 @@ class ProtocolConformance(Conformance):
         step = replace(target.step(), read=None)
         with pytest.raises(DestinationRefusedError, match=f"belongs to {staging.uid}"):
             target.destination.prepare_from(
-                step, target.source, staging.destination, staging.look(), target.look(), "evolve"
+                step,
+                target.source,
+                staging.destination,
+                staging.look(),
+                target.look(),
+                "evolve",
+                lambda rows, size: None,
             )

@@ -146,6 +146,7 @@ class LocalDestination(Destination):
         aside: Look,
         look: Look,
         schema_policy: SchemaPolicy,
+        progress: Progress,
     ) -> Prepared:
         assert isinstance(staging, LocalDestination)
         columns = publish.as_source_columns(aside.columns)

@@ -117,9 +117,9 @@ class SparkDestination(Destination):
     ) -> Prepared:
         staging.check_fits(read, told.unrepresentable)
         with spark_errors(self.location):
-            found = passing(self.session, snapshot, read, way, self._parts(way), progress, told.rows)
+            found = passing(self.session, snapshot, read, way, self._parts(way), told.rows)
         self._passing.append(found)
-        staged = Staged(found.view, None, _names(read), told.rows, 0, origin, passing=found)
+        staged = Staged(found.view, None, _names(read), told.rows, 0, origin, progress, passing=found)
         return Prepared(told.rows, 0, told.highest, told.above, told.unrepresentable, handle=staged)
 
     def _stage(
@@ -149,7 +149,7 @@ class SparkDestination(Destination):
             raise
         size = self._area.bytes_of(folder)
         progress(facts.rows, size)
-        staged = Staged(relation, folder, _names(read), facts.rows, size, origin, _bounds(facts))
+        staged = Staged(relation, folder, _names(read), facts.rows, size, origin, progress, _bounds(facts))
         return Prepared(facts.rows, size, highest, facts.above, unrepresentable, handle=staged)
 
     def _parts(self, way: WayOfReading) -> int:
@@ -163,11 +163,13 @@ class SparkDestination(Destination):
         aside: Look,
         look: Look,
         schema_policy: SchemaPolicy,
+        progress: Progress,
     ) -> Prepared:
         assert isinstance(staging, SparkDestination)
+        origin = publish.origin(aside, schema_policy, source.comment)
         with spark_errors(self.location):
-            staged = publish.take_over(self.session, staging.address, aside, look, schema_policy, source.comment)
-        change = compare_schemas(staged.origin.columns, look.columns, schema_policy, replace=True)
+            staged = publish.take_over(self.session, staging.address, aside, look, origin, progress)
+        change = compare_schemas(origin.columns, look.columns, schema_policy, replace=True)
         return Prepared(staged.rows, staged.bytes, notes=change.notes, handle=staged)
 
     def commit(self, step: Step, prepared: Prepared, look: Look, record: CommitRecord) -> Committed:

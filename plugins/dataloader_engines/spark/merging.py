@@ -8,6 +8,8 @@ searches them all.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
@@ -58,6 +60,11 @@ def window(writer: Writer, write: Merge, table: str = "") -> str:
 
 def tally(writer: Writer, write: Merge) -> Tally:
     """Count before anything is written: over the keys alone, which costs little beside the merge."""
+    with writer.stoppable():
+        return _tally(writer, write)
+
+
+def _tally(writer: Writer, write: Merge) -> Tally:
     keys = _keys(writer, write)
     staged = writer.staged_sql(writer.change.columns)
     names = ", ".join(_of("t", key) for key in keys)
@@ -125,12 +132,18 @@ def land_merge(writer: Writer, write: Merge) -> Entry:
             writer.handle.version,
             writer.record,
             lambda: _run(writer, _statement(writer, write, view)),
-            around=writer.session.transaction(writer.record),
+            around=_in_transaction(writer),
         )
     finally:
         writer.session.spark.catalog.dropTempView(view)
     failpoints.hit("engine.after_commit")
     return entry
+
+
+@contextmanager
+def _in_transaction(writer: Writer) -> Iterator[None]:
+    with writer.stoppable(), writer.session.transaction(writer.record):
+        yield
 
 
 def _run(writer: Writer, statement: str) -> None:

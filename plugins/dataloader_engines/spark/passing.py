@@ -6,18 +6,16 @@ themselves tell what goes into their commit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from uuid import uuid4
 
 from dataloader_core.errors import PluginError
-from dataloader_core.interfaces.source import Progress, SourceSnapshot, WayOfReading
+from dataloader_core.interfaces.source import SourceSnapshot, WayOfReading
 from dataloader_core.plan import Read
 from dataloader_engines.spark import reading
 from dataloader_engines.spark.look import Entry
 from dataloader_engines.spark.reading_errors import SPARK_ERRORS, reading_errors
-from dataloader_engines.spark.reading_jobs import stoppable
 from dataloader_engines.spark.session import LoadSession
 
 _WRITTEN = "numOutputRows"
@@ -35,15 +33,12 @@ class Passing:
     session: LoadSession
     snapshot: SourceSnapshot
     read: Read
-    progress: Progress
     view: str
     rows: int
 
-    @contextmanager
-    def around(self) -> Iterator[None]:
-        """Around the commit: it can be stopped, and what fails at the source is told as the source's error."""
-        with stoppable(self.session.spark, self.progress), reading_errors(self.snapshot, self.read, told=True):
-            yield
+    def around(self) -> AbstractContextManager[None]:
+        """Around the commit: what fails at the source is told as the source's error."""
+        return reading_errors(self.snapshot, self.read, told=True)
 
     def check(self, entry: Entry) -> None:
         """That the commit wrote what the source told.
@@ -72,11 +67,10 @@ def passing(
     read: Read,
     way: WayOfReading,
     parts: int,
-    progress: Progress,
     rows: int,
 ) -> Passing:
     """The read as a view that a commit can be made from. Nothing is read yet."""
     frame = reading.dataframe(session.spark, snapshot, read, way, parts, session.drivers)
     view = f"dataloader_{uuid4().hex}"
     frame.createTempView(view)
-    return Passing(session, snapshot, read, progress, view, rows)
+    return Passing(session, snapshot, read, view, rows)

@@ -6,17 +6,25 @@ from typing import Final
 
 from dataloader_core.commit import Look
 from dataloader_core.errors import DestinationRefusedError
+from dataloader_core.interfaces.source import Progress
 from dataloader_core.plan import Column
 from dataloader_core.schema import SchemaPolicy
 from dataloader_engines.spark.address import Address
+from dataloader_engines.spark.reading_jobs import stoppable
 from dataloader_engines.spark.session import LoadSession
 from dataloader_engines.spark.staging import Origin, Staged
 
 _START_ANEW: Final = "Drop the staging table and set load_full to start the backfill anew."
 
 
+def origin(aside: Look, policy: SchemaPolicy, comment: str | None) -> Origin:
+    """The staging table's columns as a source's."""
+    columns = tuple(Column(c.name, c.name, c.type, "", str(c.type), comment=c.comment) for c in aside.columns)
+    return Origin(columns, policy, comment)
+
+
 def take_over(
-    session: LoadSession, staging: Address, aside: Look, look: Look, policy: SchemaPolicy, comment: str | None
+    session: LoadSession, staging: Address, aside: Look, look: Look, origin: Origin, progress: Progress
 ) -> Staged:
     """The staging table's rows, to be written by the commit.
 
@@ -40,13 +48,14 @@ def take_over(
             cure=_START_ANEW,
         )
     relation = f"{staging.sql} VERSION AS OF {aside.table_version}"
-    [row] = session.sql(f"SELECT count(*) AS rows FROM {relation}").collect()
-    columns = tuple(Column(c.name, c.name, c.type, "", str(c.type), comment=c.comment) for c in aside.columns)
+    with stoppable(session.spark, progress):
+        [row] = session.sql(f"SELECT count(*) AS rows FROM {relation}").collect()
     return Staged(
         relation=relation,
         folder=None,
         names=tuple(c.name for c in aside.columns),
         rows=row.rows,
         bytes=0,
-        origin=Origin(columns, policy, comment),
+        origin=origin,
+        progress=progress,
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from dataloader_core.errors import KeyValuesError, UnrepresentableValueError
-from dataloader_core.interfaces.source import ColumnStats, SourceSnapshot, Unrepresentable, WayOfReading
+from dataloader_core.interfaces.source import ColumnStats, Progress, SourceSnapshot, Unrepresentable, WayOfReading
 from dataloader_core.plan import Column, HighestRead, Read
 from dataloader_core.schema import SchemaPolicy
 from dataloader_core.types import INTEGERS
@@ -50,6 +50,7 @@ class Staged:
             dropped elsewhere.
         passing: How they are read while the commit writes them; None: they were read.
         names: Their columns' names.
+        progress: Raises once the load is to stop; asked while the rows are committed.
         bounds: Lowest and highest value of the merge's first key, as text of its type; None where it is not known.
     """
 
@@ -59,6 +60,7 @@ class Staged:
     rows: int
     bytes: int
     origin: Origin
+    progress: Progress
     bounds: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     passing: Passing | None = None
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from dataloader_core.schema import SchemaChange
 from dataloader_engines.spark import commits, merging, tuning
 from dataloader_engines.spark.address import Address
 from dataloader_engines.spark.look import Entry, Handle
+from dataloader_engines.spark.reading_jobs import stoppable
 from dataloader_engines.spark.session import LoadSession
 from dataloader_engines.spark.settings import SparkSettings
 from dataloader_engines.spark.sql import Names, projection, quote
@@ -153,10 +155,19 @@ class Writer:
 
     def _land(self, commit: Any) -> Entry:
         failpoints.hit("engine.before_commit")
-        around = self.staged.passing.around() if self.staged.passing is not None else None
-        entry = commits.land(self.session, self.address, self.handle.version, self.record, commit, around)
+        entry = commits.land(self.session, self.address, self.handle.version, self.record, commit, self._around())
         failpoints.hit("engine.after_commit")
         return entry
+
+    @contextmanager
+    def _around(self) -> Iterator[None]:
+        passing = self.staged.passing
+        with self.stoppable(), passing.around() if passing is not None else nullcontext():
+            yield
+
+    def stoppable(self) -> AbstractContextManager[None]:
+        """Around a statement that may take long: it ends as soon as the load is to stop."""
+        return stoppable(self.session.spark, self.staged.progress)
 
     def _check(self, entry: Entry) -> None:
         """An append or overwrite wrote the rows that its record says."""
