@@ -14,9 +14,10 @@ no jar of Delta
     ../engines/spark/test_drivers.py::test_a_jar_that_cannot_be_fetched_is_one_sentence
 no JDBC driver
     ../engines/spark/test_drivers.py::test_a_folder_of_jars_brings_the_driver
-    ../engines/spark/test_drivers.py::test_to_spark_connect_the_driver_is_sent_by_every_load
     ../engines/spark/test_drivers.py::test_on_databricks_nothing_is_brought
     ../engines/spark/test_reading_failures.py::test_a_driver_that_is_not_there_is_named_with_its_coordinates
+JDBC by Spark Connect, whose server writes down the password
+    ../engines/spark/test_reading_connect.py::test_a_read_by_jdbc_is_refused_before_its_password_is_sent
 no package of ours on the executors
     ../engines/spark/test_reading_failures.py::test_a_python_without_the_package_is_told_as_that
 wrong versions: Java
