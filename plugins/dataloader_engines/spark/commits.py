@@ -37,12 +37,14 @@ def by_options(
     *,
     where: str | None = None,
     schema: str | None = None,
+    rows_per_file: int | None = None,
 ) -> None:
     """Write rows in one commit whose transaction travels with the write itself.
 
     Args:
         where: Overwrite the rows that match; all rows of ``frame`` must match too. None: append.
         schema: ``mergeSchema`` or ``overwriteSchema``, where the table's schema changes with the commit.
+        rows_per_file: At most; None: as many as a task has.
     """
     writer = (
         frame.writeTo(address.sql)
@@ -52,6 +54,8 @@ def by_options(
     )
     if schema is not None:
         writer = writer.option(schema, "true")
+    if rows_per_file is not None:
+        writer = writer.option("maxRecordsPerFile", str(rows_per_file))
     with session.alone():
         if where is None:
             writer.append()

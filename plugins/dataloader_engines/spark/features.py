@@ -30,6 +30,7 @@ _HANDLED: Final = frozenset(
 _IDENTITY_VERSION: Final = "6"
 _CONSTRAINT: Final = "delta.constraints."
 _RETENTION: Final = "delta.setTransactionRetentionDuration"
+_ROWS_KNOWN: Final = ("delta.enableDeletionVectors", "delta.enableChangeDataFeed", "delta.enableRowTracking")
 
 
 def find_problems(handle: Handle) -> tuple[str, ...]:
@@ -37,6 +38,11 @@ def find_problems(handle: Handle) -> tuple[str, ...]:
     marked = marked_problem("spark", handle.properties)
     found = (*_from_features(handle.features), *_from_properties(handle.properties))
     return found if marked is None else (*found, marked)
+
+
+def knows_rows(handle: Handle) -> bool:
+    """Whether the table keeps something of single rows: a row that is written again unchanged would be another one."""
+    return any(handle.properties.get(key, "").casefold() == "true" for key in _ROWS_KNOWN)
 
 
 def _from_features(features: frozenset[str]) -> Iterable[str]:

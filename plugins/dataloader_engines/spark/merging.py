@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from dataloader_core import failpoints
@@ -27,19 +27,23 @@ if TYPE_CHECKING:
 
     from dataloader_engines.spark.writing import Writer
 
+_AS_IT_LIES: Final = {"spark.databricks.delta.merge.materializeSource": "none"}
+"""What was read lies in files that nobody changes; Delta would copy it, for fear that a second scan finds others."""
 _PRUNABLE: Final = (*INTEGERS, "decimal", "date", "timestamp", "timestamp_ntz")
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What a merge with deletes will find.
+    """What a merge will find.
 
     Attributes:
-        there: Rows of the table; 0 where the merge deletes nothing, and nobody asks.
+        there: Rows of the table, where the merge deletes; otherwise those in the range of the keys that were read.
         deleted: Rows that go without being replaced.
         updated: Rows that are replaced.
         strays: Rows outside the window with a key that was read, and rows read that lie outside.
         doubled: Rows that share such a key with another. A MERGE would keep them all.
+        files: Files with rows in the range of the keys; ``touched``: those with rows that are replaced. None where
+            the merge deletes, and nobody asks.
     """
 
     there: int
@@ -47,10 +51,8 @@ class Tally:
     updated: int
     strays: int
     doubled: int
-
-    @property
-    def metrics(self) -> dict[str, Any]:
-        return {"rows_updated": self.updated}
+    files: int | None = None
+    touched: int | None = None
 
 
 def window(writer: Writer, write: Merge, table: str = "") -> str:
@@ -60,32 +62,44 @@ def window(writer: Writer, write: Merge, table: str = "") -> str:
 
 def tally(writer: Writer, write: Merge) -> Tally:
     """Count before anything is written: over the keys alone, which costs little beside the merge."""
-    with writer.stoppable():
-        return _tally(writer, write)
+    return _tally_of_window(writer, write) if window(writer, write) != "false" else _tally_of_range(writer, write)
 
 
-def _tally(writer: Writer, write: Merge) -> Tally:
-    keys = _keys(writer, write)
-    staged = writer.staged_sql(writer.change.columns)
-    names = ", ".join(_of("t", key) for key in keys)
-    if not (write.delete_where or write.delete_missing_where):
-        [row] = writer.session.sql(
-            f"SELECT count(*) AS updated, count(DISTINCT {names}) AS keys FROM {writer.address.sql} t "
-            f"JOIN (SELECT {_listed(keys)} FROM ({staged})) s ON {_on(keys)} WHERE {_in_range(writer, write)}"
-        ).collect()
-        return Tally(0, 0, row.updated, 0, row.updated - row.keys)
+def _tally_of_range(writer: Writer, write: Merge) -> Tally:
+    file = "t._metadata.file_path"
+    [row] = writer.session.sql(
+        f"SELECT count(*) AS there, count_if(s.matched) AS updated, "
+        f"count(DISTINCT {_if_matched(writer, write)}) AS keys, "
+        f"size(collect_set({file})) AS files, size(collect_set(if(s.matched, {file}, NULL))) AS touched "
+        f"{_with_read(writer, write)} WHERE {_in_range(writer, write)}"
+    ).collect()
+    return Tally(row.there, 0, row.updated, 0, row.updated - row.keys, row.files, row.touched)
+
+
+def _tally_of_window(writer: Writer, write: Merge) -> Tally:
     inside = f"coalesce({window(writer, write, 't.')}, false)"
-    matched = ", ".join(f"if(s.matched, {_of('t', key)}, NULL)" for key in keys)
+    staged = writer.staged_sql(writer.change.columns)
     [row] = writer.session.sql(
         f"SELECT count(*) AS there, count_if({inside}) AS inside, "
         f"count_if({inside} AND s.matched) AS replaced, count_if(s.matched) AS updated, "
-        f"count(DISTINCT {matched}) AS keys, "
+        f"count(DISTINCT {_if_matched(writer, write)}) AS keys, "
         f"(SELECT count_if(NOT coalesce({window(writer, write)}, false)) FROM ({staged})) AS outside "
-        f"FROM {writer.address.sql} t LEFT JOIN (SELECT {_listed(keys)}, true AS matched FROM ({staged})) s "
-        f"ON {_on(keys)}"
+        f"{_with_read(writer, write)}"
     ).collect()
     strays = row.updated - row.replaced + row.outside
     return Tally(row.there, row.inside - row.replaced, row.updated, strays, row.updated - row.keys)
+
+
+def _with_read(writer: Writer, write: Merge) -> str:
+    """The table ``t`` with the keys that were read as ``s``, which are ``matched``."""
+    keys = _keys(writer, write)
+    read = f"SELECT {_listed(keys)}, true AS matched FROM ({writer.staged_sql(writer.change.columns)})"
+    return f"FROM {writer.address.sql} t LEFT JOIN ({read}) s ON {_on(keys)}"
+
+
+def _if_matched(writer: Writer, write: Merge) -> str:
+    """The keys of a row of the table; NULL, which is not counted, where none was read that is like them."""
+    return ", ".join(f"if(s.matched, {_of('t', key)}, NULL)" for key in _keys(writer, write))
 
 
 def merged(writer: Writer, write: Merge, where: str = "true") -> DataFrame:
@@ -120,8 +134,14 @@ def _in_range(writer: Writer, write: Merge) -> str:
     return key_range(writer, write).replace(quote(key.name), _of("t", key))
 
 
-def land_merge(writer: Writer, write: Merge) -> Entry:
-    """One MERGE statement, whose transaction is in the session's configuration meanwhile."""
+def land_merge(writer: Writer, write: Merge, *, adds: bool) -> Entry:
+    """One MERGE statement, whose transaction is in the session's configuration meanwhile.
+
+    Args:
+        adds: Rows were read that are not in the table. Where none were, Delta needs no outer join of both sides: it
+            sends the rows read to each part of the table, and shuffles nothing. Whoever deletes one of these rows
+            between the count and the statement has then deleted it after the load.
+    """
     view = f"dataloader_{uuid4().hex}"
     writer.rows().createOrReplaceTempView(view)
     failpoints.hit("engine.before_commit")
@@ -131,7 +151,7 @@ def land_merge(writer: Writer, write: Merge) -> Entry:
             writer.address,
             writer.handle.version,
             writer.record,
-            lambda: _run(writer, _statement(writer, write, view)),
+            lambda: _run(writer, _statement(writer, write, view, adds=adds)),
             around=_in_transaction(writer),
         )
     finally:
@@ -142,7 +162,7 @@ def land_merge(writer: Writer, write: Merge) -> Entry:
 
 @contextmanager
 def _in_transaction(writer: Writer) -> Iterator[None]:
-    with writer.stoppable(), writer.session.transaction(writer.record):
+    with writer.stoppable(), writer.session.preferring(_AS_IT_LIES), writer.session.transaction(writer.record):
         yield
 
 
@@ -150,18 +170,19 @@ def _run(writer: Writer, statement: str) -> None:
     writer.session.sql(statement).collect()
 
 
-def _statement(writer: Writer, write: Merge, view: str) -> str:
+def _statement(writer: Writer, write: Merge, view: str, *, adds: bool) -> str:
     """Columns are named one by one: Delta's ``*`` does not know a name with a backtick."""
     columns = [quote(c.name) for c in writer.change.columns]
     changed = ", ".join(f"{c} = s.{c}" for c in columns)
-    added = f"({', '.join(columns)}) VALUES ({', '.join(f's.{c}' for c in columns)})"
+    values = ", ".join(f"s.{c}" for c in columns)
+    added = f" WHEN NOT MATCHED THEN INSERT ({', '.join(columns)}) VALUES ({values})" if adds else ""
     evolution = "WITH SCHEMA EVOLUTION " if writer.change.added else ""
     deletes = window(writer, write, "t.")
     gone = f" WHEN NOT MATCHED BY SOURCE AND ({deletes}) THEN DELETE" if deletes != "false" else ""
     return (
         f"MERGE {evolution}INTO {writer.address.sql} t USING {view} s "
         f"ON {_on(_keys(writer, write))} AND {_in_range(writer, write)} "
-        f"WHEN MATCHED THEN UPDATE SET {changed} WHEN NOT MATCHED THEN INSERT {added}{gone}"
+        f"WHEN MATCHED THEN UPDATE SET {changed}{added}{gone}"
     )
 
 

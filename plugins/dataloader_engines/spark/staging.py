@@ -67,10 +67,11 @@ class Staged:
 
 @dataclass(frozen=True)
 class Facts:
-    """What one query over the files told. ``stats`` by target name."""
+    """What one query over the files told. ``stats`` by target name, ``keys``: how many there are, none of them NULL."""
 
     rows: int
     nulls: Mapping[str, int]
+    keys: int
     stats: Mapping[str, ColumnStats]
     highest: Value | None
     above: int
@@ -100,10 +101,11 @@ def relation(folder: str) -> str:
 
 
 def ask(session: LoadSession, relation: str, read: Read, keys: Sequence[str], rule: HighestRead | None) -> Facts:
-    """Count the rows, their NULL keys, and find the bounds that guards, merges and watermarks want: in one query."""
+    """Count the rows and their keys, and find the bounds that guards, merges and watermarks want: in one query."""
     watermark = _column(read.columns, rule) if rule is not None else None
     guarded = [c for c in read.columns if (c.guards or c.target in keys[:1]) and c.type.name in _BOUNDED]
-    wanted = ["count(*)", *(f"count({quote(k)})" for k in keys)]
+    distinct = f"count(DISTINCT {', '.join(map(quote, keys))})" if keys else "0"
+    wanted = ["count(*)", *(f"count({quote(k)})" for k in keys), distinct]
     for column in guarded:
         name = quote(column.target)
         wanted += [f"CAST(min({name}) AS STRING)", f"CAST(max({name}) AS STRING)", f"count({name})"]
@@ -114,11 +116,12 @@ def ask(session: LoadSession, relation: str, read: Read, keys: Sequence[str], ru
     told = iter(row)
     rows = next(told)
     nulls = {key: rows - next(told) for key in keys}
+    found = next(told)
     stats = {c.target: _stats(next(told), next(told), rows - next(told)) for c in guarded}
     if watermark is None:
-        return Facts(rows, nulls, stats, None, 0)
+        return Facts(rows, nulls, found, stats, None, 0)
     high = next(told)
-    return Facts(rows, nulls, stats, None if high is None else Value(watermark.type, high), next(told) or 0)
+    return Facts(rows, nulls, found, stats, None if high is None else Value(watermark.type, high), next(told) or 0)
 
 
 def _column(columns: Sequence[Column], rule: HighestRead) -> Column | None:
@@ -166,15 +169,14 @@ def check_keys(session: LoadSession, relation: str, keys: Sequence[str], facts: 
             f"Key columns are NULL: {', '.join(empty)}.",
             cure="Choose other primary_key_cols, or leave those rows out with a `filter`.",
         )
-    if facts.rows < 2:
+    if facts.keys == facts.rows:
         return
     listed = ", ".join(map(quote, keys))
     doubled = session.sql(
         f"SELECT {listed} FROM {relation} GROUP BY {listed} HAVING count(*) > 1 LIMIT {_SAMPLES}"
     ).collect()
-    if doubled:
-        raise KeyValuesError(
-            f"Keys ({', '.join(keys)}) occur more than once in what was read.",
-            cure="Choose primary_key_cols that are unique, or make the rows unique in a `query`.",
-            samples=[", ".join(map(str, row)) for row in doubled],
-        )
+    raise KeyValuesError(
+        f"Keys ({', '.join(keys)}) occur more than once in what was read.",
+        cure="Choose primary_key_cols that are unique, or make the rows unique in a `query`.",
+        samples=[", ".join(map(str, row)) for row in doubled],
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from dataloader_core import failpoints
 from dataloader_core.commit import CommitRecord, Look, TargetColumn
@@ -16,6 +16,7 @@ from dataloader_core.plan import LossPolicy, Merge, Replace, Step
 from dataloader_core.schema import SchemaChange
 from dataloader_engines.spark import commits, merging, tuning
 from dataloader_engines.spark.address import Address
+from dataloader_engines.spark.features import knows_rows
 from dataloader_engines.spark.look import Entry, Handle
 from dataloader_engines.spark.reading_jobs import stoppable
 from dataloader_engines.spark.session import LoadSession
@@ -27,7 +28,13 @@ from dataloader_engines.spark.types import commented_schema
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-_ALL = "true"
+_ALL: Final = "true"
+_A_TASK_FOR_EACH_FILE: Final = {"spark.sql.files.openCostInBytes": str(128 << 20)}
+"""So that a file's rows stay together, and the keys in it few."""
+_FILES: Final = 16
+_ROWS_PER_FILE: Final = 100_000
+_MORE_FILES: Final = 1.25
+"""How many files more may be rewritten than hold rows to replace: a MERGE costs about so much more for each."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,8 @@ class Writer:
         window = bool(write.delete_where or write.delete_missing_where)
         if not self.look.has_rows and not self.change.widened:
             return self._append()
-        tally = merging.tally(self, write)
+        with self.stoppable():
+            tally = merging.tally(self, write)
         if window:
             check_merge(loss, read=self.staged.rows, there=tally.there, deleted=tally.deleted, window=True)
         failpoints.hit("engine.merge_found")
@@ -95,12 +103,13 @@ class Writer:
         if write.delete_missing_where and not tally.strays:
             where = merging.window(self, write)
             return self._rewrite(self.rows(), where, "replace window", deleted=deleted, metrics=metrics)
-        if tally.doubled or not self.session.confs:
-            where = _ALL if window else merging.key_range(self, write)
+        if tally.doubled or not self.session.confs or self._cheaper_rewritten(tally):
+            whole = window or (tally.there == self.handle.rows and not self.handle.clustered)
+            where = _ALL if whole else merging.key_range(self, write)
             rows = merging.merged(self, write, where)
             return self._rewrite(rows, where, "rewrite", deleted=deleted, metrics=metrics)
         self._ready(self._merged_schema())
-        entry = merging.land_merge(self, write)
+        entry = merging.land_merge(self, write, adds=tally.updated < self.staged.rows)
         return self._committed(entry, deleted=entry.metric("numTargetRowsDeleted"), how="merge", metrics=metrics)
 
     def _rewrite(
@@ -115,10 +124,22 @@ class Writer:
         """Overwrite rows with what was made of them."""
         schema = self._overwritten_schema() if self.change.widened else self._merged_schema()
         self._ready(schema)
-        entry = self._land(lambda: self._by_options(rows, where=where, schema=schema))
+        with self.session.preferring(_A_TASK_FOR_EACH_FILE):
+            entry = self._land(lambda: self._by_options(rows, where=where, schema=schema))
         if where == _ALL:
             self._keep_clustering()
         return self._committed(entry, deleted=deleted, how=how, metrics=metrics)
+
+    def _cheaper_rewritten(self, tally: merging.Tally) -> bool:
+        """Whether an overwrite of the keys' range writes no more files than a MERGE would.
+
+        A MERGE that adds rows joins both sides whole, and spreads the rows over files by the hash of their keys: every
+        later merge finds some of its keys in each. Where it only updates it does neither. Tables that know single rows
+        keep them apart by a MERGE only.
+        """
+        if tally.files is None or tally.touched is None or knows_rows(self.handle):
+            return False
+        return tally.updated < self.staged.rows and tally.files <= tally.touched * _MORE_FILES
 
     def rows(self) -> DataFrame:
         """What was read, in the table's columns as they are with the commit."""
@@ -151,7 +172,17 @@ class Writer:
         return "mergeSchema" if self.change.added else None
 
     def _by_options(self, rows: DataFrame, *, where: str | None = None, schema: str | None = None) -> None:
-        commits.by_options(self.session, self.address, rows, self.record, where=where, schema=schema)
+        size = None if tuning.is_on(self.settings) or where is None else self._rows_per_file()
+        commits.by_options(
+            self.session, self.address, rows, self.record, where=where, schema=schema, rows_per_file=size
+        )
+
+    def _rows_per_file(self) -> int:
+        """Contiguous pieces of what an overwrite writes: later merges need to rewrite few of them.
+
+        Where tables are tuned, Delta sizes their files itself.
+        """
+        return max(_ROWS_PER_FILE, -(-max(self.staged.rows, self.handle.rows) // _FILES))
 
     def _land(self, commit: Any) -> Entry:
         failpoints.hit("engine.before_commit")

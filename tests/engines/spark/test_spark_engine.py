@@ -25,7 +25,7 @@ from dataloader_core.plan import Append, Comparison, HighestRead, LossPolicy, Me
 from dataloader_core.testing.conformance import ConformanceTable, Rows, rows
 from dataloader_core.types import DATE
 from dataloader_core.values import Value
-from dataloader_engines.spark import session
+from dataloader_engines.spark import session, writing
 from dataloader_engines.spark.destination import SparkDestination
 from dataloader_engines.spark.engine import SparkEngine
 from dataloader_engines.spark.settings import SparkSettings
@@ -106,6 +106,37 @@ def test_where_a_session_takes_no_configuration_merges_are_rewrites(new_table: N
 def test_spark_connect_gives_the_same_table(new_table: NewTable, spark: SparkSession) -> None:
     ways = whole_life(new_table(spark_remote=connect_url(spark)))
     assert ways == ["overwrite", "append", "merge", "append", "replace window", "merge", "append"]
+
+
+@pytest.mark.parametrize("known_by", [None, "delta.enableDeletionVectors", "delta.enableChangeDataFeed"])
+def test_a_merge_that_adds_rows_to_the_files_that_it_changes_is_a_rewrite_unless_the_table_knows_its_rows(
+    new_table: NewTable, spark: SparkSession, known_by: str | None
+) -> None:
+    table = new_table()
+    table.create()
+    if known_by:
+        name = destination(table).address.sql
+        spark.sql(f"ALTER TABLE {name} SET TBLPROPERTIES ('{known_by}' = 'true')")
+    table.load(rows("id day name", *((i, None, "old") for i in range(20))))
+    changed = rows("id day name", *((i, None, "new") for i in range(0, 30, 2)))
+    done = table.load(changed, BY_ID)
+    table.check()
+    assert done.metrics["written_by"] == ("merge" if known_by else "rewrite")
+    assert done.metrics["rows_updated"] == 10
+    assert table.load(changed, BY_ID).metrics["written_by"] == "merge"  # it only updates
+    table.check()
+
+
+def test_an_overwrite_gives_files_of_contiguous_rows_so_that_a_merge_finds_its_keys_in_few(
+    new_table: NewTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "_ROWS_PER_FILE", 4)
+    table = new_table()
+    table.create()
+    table.load(rows("id day name", *((i, None, "old") for i in range(32))))
+    done = table.load(rows("id day name", (30, None, "new"), (31, None, "new"), (32, None, "more")), BY_ID)
+    table.check()
+    assert (done.metrics["written_by"], done.metrics["files_removed"]) == ("rewrite", 1)
 
 
 class InCatalog(SparkEngine):
