@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _NTZ = "timestamp_ntz"
 _COMMENT_LENGTH = 4000
-_CREATION = 0
+CREATION = 0
 """The version that creates a table."""
 
 
@@ -114,7 +114,7 @@ def fence(
         set_properties(session, address, {OWNER_PROPERTY: str(record.table_uid)})
         failpoints.hit("engine.between_owner_and_fence")
     none = session.spark.table(address.sql).limit(0)
-    since = handle.version if handle is not None else _CREATION
+    since = handle.version if handle is not None else CREATION
     failpoints.hit("engine.fence_checked")
     entry = land(session, address, since, record, lambda: by_options(session, address, none, record))
     failpoints.hit("engine.after_fence")

@@ -15,9 +15,10 @@ from dataloader_core.engine_mark import mark_of
 from dataloader_core.errors import DestinationRefusedError, DestinationUnavailableError
 from dataloader_core.schema import target_column
 from dataloader_core.table import SourceTable
+from dataloader_engines.spark import commits
 from dataloader_engines.spark.address import Address, filesystem, is_local
 from dataloader_engines.spark.errors import SPARK_ERRORS, condition_of, rival
-from dataloader_engines.spark.look import newest_entry
+from dataloader_engines.spark.look import Entry, newest_entry, own_entry
 from dataloader_engines.spark.session import LoadSession
 from dataloader_engines.spark.types import commented_schema
 
@@ -27,12 +28,14 @@ _THERE = ("TABLE_OR_VIEW_ALREADY_EXISTS", "DELTA_TABLE_ALREADY_EXISTS", "DELTA_P
 
 def create(
     session: LoadSession, address: Address, table: SourceTable, record: CommitRecord, properties: Mapping[str, str]
-) -> None:
+) -> Entry | None:
     """The empty table with its owner property; fails where there is one already.
 
-    It carries no transaction: its metadata would not show, and one that is in the log but not in the history would
-    leave nobody able to tell what it was. Whoever crashes before the fence leaves a table of its row without a commit,
-    which the next load fences and takes for a first one; a rival who fenced it meanwhile makes this fence be skipped.
+    Returns:
+        Its fence, which it is itself where the session's configuration carries the record: a writer's options give it
+        the transaction but not the metadata, and a version that the history cannot explain helps nobody. None: it is
+        to be fenced. Whoever crashes before leaves a table of its row without a commit, which the next load fences and
+        takes for a first one; a rival who fenced it meanwhile makes this fence be skipped.
 
     Raises:
         RivalCommitError: somebody else created it meanwhile.
@@ -47,14 +50,14 @@ def create(
     failpoints.hit("engine.before_create")
     _clear_crashed(address)
     try:
-        with session.alone():
+        with session.transaction(record) if session.confs else session.alone():
             writer.create()
     except SPARK_ERRORS as error:
         if not condition_of(error).startswith(_THERE):
             raise
     else:
         failpoints.hit("engine.after_create")
-        return
+        return own_entry(session, address, record, commits.CREATION) if session.confs else None
     if newest_entry(session, address) is not None:
         raise rival(address.location)
     raise DestinationRefusedError(

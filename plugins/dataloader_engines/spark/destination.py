@@ -74,8 +74,9 @@ class SparkDestination(Destination):
             )
         with spark_errors(self.location):
             properties = tuning.of_new_table(self._settings)
-            creation.create(self.session, self.address, table, record, properties)
-            entry = commits.fence(self.session, self.address, record)
+            entry = creation.create(self.session, self.address, table, record, properties)
+            if entry is None:
+                entry = commits.fence(self.session, self.address, record)
         self._created = (record.table_uid, Created(entry, creation.comment_of(table)))
 
     def commit_empty(self, look: Look, record: CommitRecord, *, own: bool = False) -> None:
