@@ -32,13 +32,13 @@ def fixed(key: str, times: str) -> Result:
     return {"seconds": statistics.median(seconds[1:]), "first": seconds[0]}
 
 
-def by_hand(url: str, partitions: str, path: str) -> Result:
-    """What one writes without us: lineitem by JDBC, cut on its key, into Delta."""
+def by_hand(url: str, table: str, partitions: str, path: str) -> Result:
+    """What one writes without us: lineitem, or a copy of it, by JDBC, cut on its key, into Delta."""
     spark = _session(path)
-    (high,) = _jdbc(spark, url, "(SELECT max(l_orderkey) AS m FROM lineitem) q").load().first() or (0,)
+    (high,) = _jdbc(spark, url, f"(SELECT max(l_orderkey) AS m FROM {table}) q").load().first() or (0,)
     began = time.perf_counter()
     rows = (
-        _jdbc(spark, url, "lineitem")
+        _jdbc(spark, url, table)
         .option("partitionColumn", "l_orderkey")
         .option("lowerBound", 1)
         .option("upperBound", int(high))
