@@ -12,6 +12,8 @@ from uuid import uuid4
 import pyarrow as pa
 import pytest
 from pyspark.errors import PySparkValueError
+from pyspark.sql import Row
+from pyspark.sql.classic.dataframe import DataFrame
 
 from dataloader_core.errors import (
     ConfigurationError,
@@ -137,6 +139,35 @@ def test_an_overwrite_gives_files_of_contiguous_rows_so_that_a_merge_finds_its_k
     done = table.load(rows("id day name", (30, None, "new"), (31, None, "new"), (32, None, "more")), BY_ID)
     table.check()
     assert (done.metrics["written_by"], done.metrics["files_removed"]) == ("rewrite", 1)
+
+
+def test_no_row_reaches_the_driver_whatever_is_written(
+    new_table: NewTable, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[int] = []
+    collect = DataFrame.collect
+
+    def counting(frame: DataFrame) -> list[Row]:
+        found = collect(frame)
+        told.append(len(found))
+        return found
+
+    def refused(frame: DataFrame, *_: Any, **__: Any) -> None:
+        raise AssertionError("rows of a load are on the driver")
+
+    monkeypatch.setattr(DataFrame, "collect", counting)  # take, head and first go by it
+    for name in ("toPandas", "toArrow", "toLocalIterator"):
+        monkeypatch.setattr(DataFrame, name, refused)
+    many = [(i, f"2024-01-{i % 28 + 1:02}", "old") for i in range(500)]
+    table = new_table()
+    table.create()
+    table.load(rows("id day name", *many))
+    table.load(rows("id day name", *((i + 500, day, "more") for i, day, _ in many)), Append())
+    table.load(rows("id day name", *((i + 300, day, "new") for i, day, _ in many)), BY_ID)
+    table.load(rows("id day name", *((i + 700, day, "again") for i, day, _ in many)), BY_ID)
+    table.load(rows("id day name", *(row for row in many if row[1] >= START.text)), WINDOW)
+    assert told
+    assert max(told) < 50, "as many rows as a history or a table's properties have, and no more"
 
 
 class InCatalog(SparkEngine):
