@@ -12,7 +12,7 @@ from dataloader_core.errors import DestinationRefusedError
 from dataloader_core.interfaces.engine import Committed, Destination, Prepared
 from dataloader_core.interfaces.source import Progress, SourceSnapshot, Tally, WayOfReading
 from dataloader_core.plan import HighestRead, Merge, Read, Replace, Step
-from dataloader_core.schema import SchemaChange, SchemaPolicy, compare_schemas
+from dataloader_core.schema import SchemaChange, SchemaPolicy, check_compared, compare_schemas
 from dataloader_core.table import SourceTable
 from dataloader_engines.spark import commits, creation, publish, staging, tuning
 from dataloader_engines.spark.address import Address
@@ -97,6 +97,7 @@ class SparkDestination(Destination):
         assert way is not None
         origin = Origin(step.read.columns, schema_policy, source.comment)
         change = _change(origin, step, look)
+        check_compared(step.write, change, look.columns, has_rows=look.has_rows)
         read = replace(step.read, columns=change.read)
         failpoints.hit("engine.before_read")
         told = self._told(step, read, snapshot)

@@ -305,6 +305,8 @@ class SparkSays(Exception):
             "constraint pos",
         ),
         ("[CAST_INVALID_INPUT] The value '4711' of the type", UnrepresentableValueError, "does not fit"),
+        ("[UNRESOLVED_COLUMN.WITH_SUGGESTION] A column 4711", DestinationRefusedError, "(UNRESOLVED_COLUMN"),
+        ("[DELTA_SCHEMA_CHANGE_SINCE_ANALYSIS] x", RivalCommitError, "Somebody else"),
         ("something new about 4711", DestinationUnavailableError, "could not"),
     ],
 )
