@@ -7,12 +7,13 @@ checkpoint behind it, failed. So after every attempt the history is asked whose 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from dataloader_core import failpoints
-from dataloader_core.commit import OWNER_PROPERTY, CommitRecord, TargetColumn, app_id
+from dataloader_core.commit import ENGINE_PROPERTY, OWNER_PROPERTY, CommitRecord, TargetColumn, app_id
+from dataloader_core.engine_mark import mark_of
 from dataloader_core.errors import DataLoaderError, DestinationUnavailableError
 from dataloader_engines.spark.address import Address
 from dataloader_engines.spark.errors import rival, spark_errors
@@ -107,7 +108,8 @@ def fence(
     if handle is not None:
         must_be_unchanged(session, address, handle)
     if own:
-        set_properties(session, address, {OWNER_PROPERTY: str(record.table_uid)})
+        location = handle.location if handle is not None else address.path or ""
+        set_properties(session, address, {OWNER_PROPERTY: str(record.table_uid), **mark_of("spark", location)})
         failpoints.hit("engine.between_owner_and_fence")
     none = session.spark.table(address.sql).limit(0)
     since = handle.version if handle is not None else _CREATION
@@ -119,7 +121,7 @@ def fence(
     return entry
 
 
-def set_properties(session: LoadSession, address: Address, properties: dict[str, str]) -> None:
+def set_properties(session: LoadSession, address: Address, properties: Mapping[str, str]) -> None:
     listed = ", ".join(f"{text(key)} = {text(value)}" for key, value in properties.items())
     alter(session, address, f"ALTER TABLE {address.sql} SET TBLPROPERTIES ({listed})")
 
@@ -131,6 +133,8 @@ def ready(
 
     A crash in between leaves what the load would have made of the untouched rows.
     """
+    if (mark := mark_of("spark", handle.location)) and ENGINE_PROPERTY not in handle.properties:
+        set_properties(session, address, mark)  # it was taken over, or only its catalog knew where it lies
     there = {c.name: c for c in handle.columns}
     listed = "timestampNtz" in handle.features or any(c.type.name == _NTZ for c in handle.columns)
     if not listed and any(c.type.name == _NTZ for c in columns):
