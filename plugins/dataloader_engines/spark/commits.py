@@ -24,6 +24,9 @@ from dataloader_engines.spark.sql import quote, text
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+ALL = "true"
+"""Every row, as a condition."""
+OVERWRITE_SCHEMA = "overwriteSchema"
 _NTZ = "timestamp_ntz"
 _COMMENT_LENGTH = 4000
 _CREATION = 0
@@ -38,12 +41,15 @@ def by_options(
     *,
     where: str | None = None,
     schema: str | None = None,
+    clustered: bool = False,
 ) -> None:
     """Write rows in one commit whose transaction travels with the write itself.
 
     Args:
         where: Overwrite the rows that match; all rows of ``frame`` must match too. None: append.
         schema: ``mergeSchema`` or ``overwriteSchema``, where the table's schema changes with the commit.
+        clustered: The table is, and stays so: "all rows" as a condition keeps what a plain overwrite of them forgets
+            (seen with Delta 4.4), unless the schema is taken whole.
     """
     writer = (
         frame.writeTo(address.sql)
@@ -53,6 +59,11 @@ def by_options(
     )
     if schema is not None:
         writer = writer.option(schema, "true")
+    if where is not None:
+        # A cluster may say otherwise to every session: then partitions that get no rows would keep theirs.
+        writer = writer.option("partitionOverwriteMode", "static")
+    if where == ALL and clustered and schema != OVERWRITE_SCHEMA:
+        writer = writer.option("replaceWhere", ALL)
     with session.alone():
         if where is None:
             writer.append()

@@ -18,7 +18,7 @@ from dataloader_engines.spark import commits, creation, publish, staging, tuning
 from dataloader_engines.spark.address import Address
 from dataloader_engines.spark.area import StagingArea
 from dataloader_engines.spark.errors import spark_errors
-from dataloader_engines.spark.look import Created, Handle, take_look
+from dataloader_engines.spark.look import Created, Handle, location_of, take_look
 from dataloader_engines.spark.passing import Passing, passing
 from dataloader_engines.spark.reading_jobs import stoppable
 from dataloader_engines.spark.session import LoadSession, Sessions
@@ -76,7 +76,8 @@ class SparkDestination(Destination):
             properties = tuning.of_new_table(self._settings)
             creation.create(self.session, self.address, table, record, properties)
             entry = commits.fence(self.session, self.address, record)
-        self._created = (record.table_uid, Created(entry, creation.comment_of(table)))
+            location = location_of(self.session, self.address)
+        self._created = (record.table_uid, Created(entry, creation.comment_of(table), location))
 
     def commit_empty(self, look: Look, record: CommitRecord, *, own: bool = False) -> None:
         with spark_errors(self.location):
