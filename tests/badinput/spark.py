@@ -77,6 +77,7 @@ generated and identity columns, NOT NULL, append-only, transactions that are for
 a check constraint
     ../engines/spark/test_spark_strange_tables.py::test_a_check_constraint_is_refused_by_its_name
 somebody else's writer
+    ../engines/spark/test_spark_strange_tables.py::test_somebody_elses_writer_while_metadata_is_settled_loses_no_row
     ../engines/spark/test_spark_strange_tables.py::test_somebody_elses_writer_between_look_and_commit_loses_no_row
     ../engines/spark/test_spark_strange_tables.py::test_somebody_elses_writer_between_two_loads_is_no_obstacle
 two that create at once

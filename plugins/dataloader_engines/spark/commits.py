@@ -17,7 +17,7 @@ from dataloader_core.engine_mark import mark_of
 from dataloader_core.errors import DataLoaderError, DestinationUnavailableError
 from dataloader_engines.spark.address import Address
 from dataloader_engines.spark.errors import rival, spark_errors
-from dataloader_engines.spark.look import Entry, Handle, newest_entry, own_entry
+from dataloader_engines.spark.look import Entry, Handle, history_since, newest_entry, own_entry
 from dataloader_engines.spark.session import LoadSession, condition
 from dataloader_engines.spark.sql import quote, text
 
@@ -29,6 +29,7 @@ ALL = "true"
 OVERWRITE_SCHEMA = "overwriteSchema"
 _NTZ = "timestamp_ntz"
 _COMMENT_LENGTH = 4000
+_METADATA_ONLY = ("SET TBLPROPERTIES", "UNSET TBLPROPERTIES", "CLUSTER BY", "CHANGE COLUMN", "CHANGE COLUMNS")
 _CREATION = 0
 """The version that creates a table."""
 
@@ -165,7 +166,19 @@ def alter(session: LoadSession, address: Address, statement: str) -> None:
     failpoints.hit("engine.before_schema")
     with spark_errors(address.location), session.alone():
         session.sql(statement).collect()
+        session.altered += 1
     failpoints.hit("engine.after_schema")
+
+
+def must_hold_its_rows(session: LoadSession, address: Address, handle: Handle) -> None:
+    """That behind the look, whose moment our own changes of metadata make longer, nothing else was committed.
+
+    Raises:
+        RivalCommitError: it was. What is set now is set when the load looks again.
+    """
+    for entry in history_since(session, address, handle.version):
+        if entry.operation not in _METADATA_ONLY:
+            raise rival(address.location)
 
 
 def must_be_unchanged(session: LoadSession, address: Address, handle: Handle) -> None:

@@ -293,6 +293,16 @@ def _entries(session: LoadSession, address: Address, newest: Entry) -> Iterator[
         given = min((e.version for e in fresh), default=given)
 
 
+def history_since(session: LoadSession, address: Address, since: int) -> list[Entry]:
+    """All commits behind version ``since``, newest first."""
+    found: list[Entry] = []
+    for limit in _BATCHES[1:]:
+        found = history(session, address, limit)
+        if limit is None or len(found) < limit or min(e.version for e in found) <= since:
+            break
+    return [e for e in found if e.version > since]
+
+
 def own_entry(session: LoadSession, address: Address, record: CommitRecord, since: int) -> Entry | None:
     """The commit of the history behind version ``since`` that is this very one; None: it never landed."""
     for limit in _BATCHES:

@@ -94,6 +94,7 @@ class LoadSession:
     Attributes:
         confs: Merges may carry their transaction in its configuration.
         drivers: What brings the JDBC drivers that it lacks; None: nothing does.
+        altered: How many changes of metadata it has made.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class LoadSession:
         self.drivers = drivers
         self._own = own
         self.confs = confs
+        self.altered = 0
         self._lock = lock
 
     def close(self) -> None:

@@ -181,6 +181,7 @@ class Writer:
     def _ready(self, schema: str | None) -> None:
         """Settle metadata, unless somebody else committed. An overwrite takes comments along with its schema."""
         commits.must_be_unchanged(self.session, self.address, self.handle)
+        altered = self.session.altered
         self.notes.extend(tuning.apply(self.session, self.address, self.settings, self.handle, self.step.write))
         if clustering.REMEMBERED in self.handle.properties and schema != _WHOLE:
             self.notes.extend(clustering.restore(self.session, self.address, self.handle, self.look.columns))
@@ -190,6 +191,8 @@ class Writer:
             if clustering.of(self.handle):
                 clustering.remember(self.session, self.address, self.handle)
         commits.ready(self.session, self.address, self.handle, columns, self.staged.origin.comment)
+        if self.session.altered != altered:
+            commits.must_hold_its_rows(self.session, self.address, self.handle)
 
     @property
     def _defaults(self) -> Mapping[str, str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dataloader_core import failpoints
 from dataloader_core.errors import RivalCommitError, SchemaChangeError
 from dataloader_core.plan import Append, Merge, Replace, Write
 from dataloader_core.testing.conformance import ConformanceTable, rows
@@ -134,6 +135,27 @@ def test_somebody_elses_writer_between_look_and_commit_loses_no_row(
     assert {"id": "9", "name": "theirs"} in table.rows()
     table.destination.commit(step, prepared, table.look(), table.record())
     assert {"id": "2", "name": "ours"} in table.rows()
+
+
+def test_somebody_elses_writer_while_metadata_is_settled_loses_no_row(
+    made: Made, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Comments, properties and clustering take commits of their own, between the look and the overwrite."""
+    table = made("CREATE TABLE {} (id INT, name STRING) USING delta")
+    table.load(THREE)
+    table.have(COLUMNS, comment="settled before the overwrite")
+
+    def theirs(point: str) -> None:
+        if point == "engine.after_schema":
+            run(spark, table, "INSERT INTO {} VALUES (9, 'theirs')")
+
+    with monkeypatch.context() as beside:
+        beside.setattr(failpoints, "hit", theirs)
+        with pytest.raises(RivalCommitError, match="Somebody else committed"):
+            table.load(rows("id name", (2, "ours")), Replace())
+    assert {"id": "9", "name": "theirs"} in table.rows()
+    table.load(rows("id name", (2, "ours")), Replace())
+    table.check()
 
 
 def test_somebody_elses_writer_between_two_loads_is_no_obstacle(made: Made, spark: SparkSession) -> None:
