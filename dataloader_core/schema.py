@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from dataloader_core.commit import TargetColumn
 from dataloader_core.errors import SchemaChangeError
-from dataloader_core.plan import Column
+from dataloader_core.plan import Column, Merge, Write
 from dataloader_core.types import BIGINT, DATE, DOUBLE, FLOAT, INT, SMALLINT, TIMESTAMP_NTZ, ColumnType
 
 SchemaPolicy = Literal["evolve", "freeze", "fail"]
@@ -131,6 +131,27 @@ def compare_schemas(
         return SchemaChange(_merged(there, here, ()), _spelled(read, there), ignored=tuple(c.name for c in added))
     columns = (*_merged(there, here, changed), *added)
     return SchemaChange(columns, _spelled(source, there), added, dropped, changed)
+
+
+def check_compared(write: Write, change: SchemaChange, table: Sequence[TargetColumn], *, has_rows: bool) -> None:
+    """That what a merge compares with is in the table. The old rows of a column that it gets only now match nothing.
+
+    Raises:
+        SchemaChangeError: it was renamed or dropped there; trying again would not bring it back.
+    """
+    if not isinstance(write, Merge):
+        return
+    there = {c.name.casefold() for c in (table if has_rows else change.columns)}
+    named = {c.name.casefold(): c.target for c in change.read}
+    compared = (*write.keys, *(c.column for c in (*write.delete_where, *write.delete_missing_where)))
+    wanted = dict.fromkeys(named.get(name.casefold(), name) for name in compared)
+    missing = [name for name in wanted if name.casefold() not in there]
+    if missing:
+        raise SchemaChangeError(
+            f"The table has no column {', '.join(missing)}, by which its rows are compared with the source's; it has "
+            f"{', '.join(c.name for c in table)}.",
+            cure="Give the column its name back, or set load_full to write the table anew.",
+        )
 
 
 def _refuse(

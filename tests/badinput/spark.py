@@ -49,14 +49,35 @@ deletion vectors
 clustering
     ../engines/spark/test_spark_strange_tables.py::test_a_clustered_table_is_changed_and_stays_clustered
     ../engines/spark/test_spark_engine.py::test_tuning_sets_what_nobody_chose_and_leaves_the_rest
+    ../engines/spark/test_spark_layout.py::test_an_overwrite_of_all_rows_keeps_clustering_in_its_own_commit
+    ../engines/spark/test_spark_layout.py::test_clustering_survives_a_death_behind_an_overwrite_that_takes_the_schema_whole
+    ../engines/spark/test_spark_layout.py::test_clustering_by_a_column_that_is_none_to_cluster_by_any_more_ends_with_a_note
+keys that Delta cannot cluster by
+    ../engines/spark/test_spark_layout.py::test_tuning_clusters_by_no_key_that_delta_cannot_skip_by
+    ../engines/spark/test_spark_layout.py::test_tuning_clusters_by_no_key_without_statistics
+tables for readers without deletion vectors
+    ../engines/spark/test_spark_layout.py::test_tuning_sets_no_deletion_vectors_where_other_readers_could_not_read_them
+    ../engines/spark/test_spark_layout.py::test_what_a_table_refuses_all_the_same_is_a_note_of_the_load
+column defaults
+    ../engines/spark/test_spark_layout.py::test_an_overwrite_keeps_column_defaults
+a table named like a pattern
+    ../engines/spark/test_spark_layout.py::test_the_log_of_a_table_whose_name_looks_like_a_pattern_is_read
+generated columns of an old protocol, or of one that has none
+    ../engines/spark/test_spark_layout.py::test_an_overwrite_loses_no_generated_column_of_an_old_protocol
+    ../engines/spark/test_spark_layout.py::test_a_protocol_that_could_have_generated_columns_and_has_none_is_no_obstacle
+a key that was renamed in the table
+    ../engines/spark/test_spark_strange_tables.py::test_a_key_that_was_renamed_in_the_table_is_refused_by_both_its_names
 partitions
     ../engines/spark/test_spark_engine.py::test_a_partitioned_table_keeps_its_partitions_or_its_schema_change_is_refused
+    ../engines/spark/test_spark_layout.py::test_a_cluster_that_overwrites_only_partitions_that_are_written_loses_none
 generated and identity columns, NOT NULL, append-only, transactions that are forgotten
     ../engines/spark/test_spark_strange_tables.py::test_what_would_lose_something_in_silence_is_refused_by_name
     ../engines/spark/test_spark_without_java.py::test_what_would_lose_something_in_silence_is_named
+    ../engines/spark/test_spark_without_java.py::test_columns_that_get_their_own_values_are_refused_by_name
 a check constraint
     ../engines/spark/test_spark_strange_tables.py::test_a_check_constraint_is_refused_by_its_name
 somebody else's writer
+    ../engines/spark/test_spark_strange_tables.py::test_somebody_elses_writer_while_metadata_is_settled_loses_no_row
     ../engines/spark/test_spark_strange_tables.py::test_somebody_elses_writer_between_look_and_commit_loses_no_row
     ../engines/spark/test_spark_strange_tables.py::test_somebody_elses_writer_between_two_loads_is_no_obstacle
 two that create at once
@@ -66,6 +87,11 @@ a stale load, skipped in silence
 the other engine's table on S3
     ../conformance/test_s3.py::test_the_second_engine_refuses_by_name_until_the_mark_is_changed
     ../engines/spark/test_spark_without_java.py::test_on_s3_the_other_engines_table_is_refused_by_name
+    ../conformance/test_s3.py::test_a_table_that_spark_takes_over_gets_its_mark
+    ../conformance/test_s3.py::test_a_table_whose_catalog_alone_knows_that_it_lies_on_s3_gets_its_mark
+credentials in the configuration, a working folder that is not ours
+    ../engines/spark/test_spark_starting.py::test_no_command_line_shows_a_storage_key_that_the_session_knows
+    ../engines/spark/test_spark_starting.py::test_a_jvm_that_the_engine_starts_leaves_nothing_in_the_working_folder
 a log that was cleaned up
     ../engines/spark/test_spark_engine.py::test_where_the_log_was_cleaned_up_checkpoints_still_know_the_last_commit
 a load cancelled while it reads

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 
 from dataloader_core.commit import ENGINE_PROPERTY
 from dataloader_core.errors import RivalCommitError
-from dataloader_core.interfaces.engine import Engine
+from dataloader_core.interfaces.engine import Destination, Engine
 from dataloader_core.plan import Append, Merge
 from dataloader_core.testing.conformance import ConformanceTable, rows
 from dataloader_core.testing.conformance.delta_log import DeltaLog
@@ -79,6 +81,11 @@ def folder_of(bucket: Path) -> Path:
     return bucket / "bronze" / "conformance" / "t"
 
 
+def somebody_elses(bucket: Path) -> None:
+    folder_of(bucket).mkdir(parents=True)
+    write_deltalake(str(folder_of(bucket)), pa.table({"id": pa.array([1], pa.int32()), "name": ["a"]}))
+
+
 def entries(bucket: Path) -> list[Path]:
     return sorted(bucket.rglob("*"))
 
@@ -100,6 +107,49 @@ def test_the_local_engine_keeps_the_protocol_by_conditional_writes(bucket: Path,
     table.destination.drop(table.uid)
     assert not table.look().exists
     assert not [path for path in entries(bucket) if path.is_file()]
+
+
+def taken_over(table: ConformanceTable) -> None:
+    """As ``adopt`` has a load do with a table that somebody else made."""
+    table.destination.commit_empty(table.look(), table.record(0), own=True)
+
+
+def test_a_table_that_the_local_engine_takes_over_gets_its_mark(bucket: Path, new_table: NewTable) -> None:
+    somebody_elses(bucket)
+    taken_over(new_table("local"))
+    assert DeltaLog(folder_of(bucket)).state().properties[ENGINE_PROPERTY] == "local"
+
+
+@pytest.mark.spark
+@pytest.mark.usefixtures("mounted")
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+def test_a_table_that_spark_takes_over_gets_its_mark(bucket: Path, new_table: NewTable) -> None:
+    somebody_elses(bucket)
+    taken_over(new_table("spark"))
+    assert DeltaLog(folder_of(bucket)).state().properties[ENGINE_PROPERTY] == "spark"
+
+
+@pytest.mark.spark
+@pytest.mark.usefixtures("mounted")
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+def test_a_table_whose_catalog_alone_knows_that_it_lies_on_s3_gets_its_mark(
+    bucket: Path, spark: SparkSession, tmp_path: Path
+) -> None:
+    name = f"t_{uuid4().hex}"
+
+    class InCatalog(SparkEngine):
+        def destination(self, catalog: str, schema: str, table: str) -> Destination:
+            return super().destination("spark_catalog", "default", name)
+
+    engine = InCatalog(SparkSettings(staging=str(tmp_path / "staging"), spark_parts=2))
+    table = ConformanceTable(engine, lambda _: read_folder(folder_of(bucket)), name, {"id": "int", "name": "string"})
+    spark.sql(
+        f"CREATE TABLE {name} (id INT, name STRING) USING delta LOCATION 's3a://{bucket.name}/bronze/conformance/t' "
+        f"TBLPROPERTIES ('dataloader.table_uid' = '{table.uid}')"
+    )
+    table.load(TWO)
+    table.close()
+    assert DeltaLog(folder_of(bucket)).state().properties[ENGINE_PROPERTY] == "spark"
 
 
 @pytest.mark.spark

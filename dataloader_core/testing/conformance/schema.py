@@ -7,9 +7,11 @@ from typing import ClassVar
 import pytest
 
 from dataloader_core.errors import DestinationRefusedError, RivalCommitError, SchemaChangeError
-from dataloader_core.plan import Append, Merge, Write
+from dataloader_core.plan import Append, Comparison, Merge, Write
 from dataloader_core.testing.conformance.base import Conformance, NewTable
 from dataloader_core.testing.conformance.table import ConformanceTable, rows
+from dataloader_core.types import DATE
+from dataloader_core.values import Value
 
 ADDING = pytest.mark.parametrize("write", [Append(), Merge(("id",))], ids=["append", "merge"])
 
@@ -118,6 +120,21 @@ class SchemaConformance(Conformance):
         assert list(people.types()) == ["id", "name"]
         people.destination.commit(step, prepared, people.look(), people.record())
         assert list(people.types()) == ["id", "name", "more"]
+
+    @pytest.mark.parametrize(
+        "write",
+        [Merge(("number",)), Merge(("id",), (Comparison("day", "<", Value(DATE, "2024-01-01")),))],
+        ids=["key", "window"],
+    )
+    def test_a_merge_by_a_column_that_the_table_lacks_is_refused_by_name(
+        self, people: ConformanceTable, write: Merge
+    ) -> None:
+        """Somebody renamed or dropped it there; it would come back as NULL for all old rows, and match none."""
+        before = people.look().table_version
+        people.have({"id": "int", "name": "string", "number": "int", "day": "date"})
+        with pytest.raises(SchemaChangeError, match=r"no column (number|day), by which .* it has id, name"):
+            people.load(rows("id name number day", (1, "n1", 1, "2024-01-01")), write)
+        assert people.look().table_version == before
 
     def test_names_in_another_case_are_the_same_columns(self, people: ConformanceTable) -> None:
         people.have({"ID": "int", "NAME": "string"})

@@ -17,6 +17,7 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from dataloader_core import failpoints
 from dataloader_core.commit import OWNER_PROPERTY, CommitRecord, TargetColumn, app_id
+from dataloader_core.engine_mark import mark_of
 from dataloader_core.interfaces.source import ColumnStats
 from dataloader_engines.local.look import METADATA_KEY, Handle, TargetFile
 from dataloader_engines.local.stats import delta_stats
@@ -94,7 +95,9 @@ def write_empty(handle: Handle, record: CommitRecord, *, own: bool) -> None:
     def commit() -> None:
         if own:
             handle.table.alter.set_table_properties(
-                {OWNER_PROPERTY: str(record.table_uid)}, raise_if_not_exists=False, commit_properties=properties(record)
+                {OWNER_PROPERTY: str(record.table_uid), **mark_of("local", handle.table.table_uri)},
+                raise_if_not_exists=False,
+                commit_properties=properties(record),
             )
         else:
             handle.table.create_write_transaction(

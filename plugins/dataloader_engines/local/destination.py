@@ -18,7 +18,7 @@ from dataloader_core.errors import DestinationRefusedError
 from dataloader_core.interfaces.engine import Committed, Destination, Prepared
 from dataloader_core.interfaces.source import Progress, SourceSnapshot, WayOfReading
 from dataloader_core.plan import HighestRead, Merge, Replace, Step
-from dataloader_core.schema import SchemaChange, compare_schemas, target_column
+from dataloader_core.schema import SchemaChange, check_compared, compare_schemas, target_column
 from dataloader_core.table import SourceTable
 from dataloader_engines.local import commits, keys, publish
 from dataloader_engines.local.duck import Duck
@@ -114,6 +114,7 @@ class LocalDestination(Destination):
         change = compare_schemas(
             step.read.columns, look.columns, schema_policy, replace=isinstance(step.write, Replace)
         )
+        check_compared(step.write, change, look.columns, has_rows=look.has_rows)
         read = replace(step.read, columns=change.read)
         stager = self._stager()
         failpoints.hit("engine.before_read")

@@ -7,24 +7,29 @@ checkpoint behind it, failed. So after every attempt the history is asked whose 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from dataloader_core import failpoints
-from dataloader_core.commit import OWNER_PROPERTY, CommitRecord, TargetColumn, app_id
+from dataloader_core.commit import ENGINE_PROPERTY, OWNER_PROPERTY, CommitRecord, TargetColumn, app_id
+from dataloader_core.engine_mark import mark_of
 from dataloader_core.errors import DataLoaderError, DestinationUnavailableError
 from dataloader_engines.spark.address import Address
 from dataloader_engines.spark.errors import rival, spark_errors
-from dataloader_engines.spark.look import Entry, Handle, newest_entry, own_entry
+from dataloader_engines.spark.look import Entry, Handle, history_since, newest_entry, own_entry
 from dataloader_engines.spark.session import LoadSession, condition
 from dataloader_engines.spark.sql import quote, text
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+ALL = "true"
+"""Every row, as a condition."""
+OVERWRITE_SCHEMA = "overwriteSchema"
 _NTZ = "timestamp_ntz"
 _COMMENT_LENGTH = 4000
+_METADATA_ONLY = ("SET TBLPROPERTIES", "UNSET TBLPROPERTIES", "CLUSTER BY", "CHANGE COLUMN", "CHANGE COLUMNS")
 CREATION = 0
 """The version that creates a table."""
 
@@ -38,6 +43,7 @@ def by_options(
     where: str | None = None,
     schema: str | None = None,
     rows_per_file: int | None = None,
+    clustered: bool = False,
 ) -> None:
     """Write rows in one commit whose transaction travels with the write itself.
 
@@ -45,6 +51,8 @@ def by_options(
         where: Overwrite the rows that match; all rows of ``frame`` must match too. None: append.
         schema: ``mergeSchema`` or ``overwriteSchema``, where the table's schema changes with the commit.
         rows_per_file: At most; None: as many as a task has.
+        clustered: The table is, and stays so: "all rows" as a condition keeps what a plain overwrite of them forgets
+            (seen with Delta 4.4), unless the schema is taken whole.
     """
     writer = (
         frame.writeTo(address.sql)
@@ -56,6 +64,11 @@ def by_options(
         writer = writer.option(schema, "true")
     if rows_per_file is not None:
         writer = writer.option("maxRecordsPerFile", str(rows_per_file))
+    if where is not None:
+        # A cluster may say otherwise to every session: then partitions that get no rows would keep theirs.
+        writer = writer.option("partitionOverwriteMode", "static")
+    if where == ALL and clustered and schema != OVERWRITE_SCHEMA:
+        writer = writer.option("replaceWhere", ALL)
     with session.alone():
         if where is None:
             writer.append()
@@ -111,7 +124,8 @@ def fence(
     if handle is not None:
         must_be_unchanged(session, address, handle)
     if own:
-        set_properties(session, address, {OWNER_PROPERTY: str(record.table_uid)})
+        location = handle.location if handle is not None else address.path or ""
+        set_properties(session, address, {OWNER_PROPERTY: str(record.table_uid), **mark_of("spark", location)})
         failpoints.hit("engine.between_owner_and_fence")
     none = session.spark.table(address.sql).limit(0)
     since = handle.version if handle is not None else CREATION
@@ -123,7 +137,7 @@ def fence(
     return entry
 
 
-def set_properties(session: LoadSession, address: Address, properties: dict[str, str]) -> None:
+def set_properties(session: LoadSession, address: Address, properties: Mapping[str, str]) -> None:
     listed = ", ".join(f"{text(key)} = {text(value)}" for key, value in properties.items())
     alter(session, address, f"ALTER TABLE {address.sql} SET TBLPROPERTIES ({listed})")
 
@@ -135,6 +149,8 @@ def ready(
 
     A crash in between leaves what the load would have made of the untouched rows.
     """
+    if (mark := mark_of("spark", handle.location)) and ENGINE_PROPERTY not in handle.properties:
+        set_properties(session, address, mark)  # it was taken over, or only its catalog knew where it lies
     there = {c.name: c for c in handle.columns}
     listed = "timestampNtz" in handle.features or any(c.type.name == _NTZ for c in handle.columns)
     if not listed and any(c.type.name == _NTZ for c in columns):
@@ -154,7 +170,19 @@ def alter(session: LoadSession, address: Address, statement: str) -> None:
     failpoints.hit("engine.before_schema")
     with spark_errors(address.location), session.alone():
         session.sql(statement).collect()
+        session.altered += 1
     failpoints.hit("engine.after_schema")
+
+
+def must_hold_its_rows(session: LoadSession, address: Address, handle: Handle) -> None:
+    """That behind the look, whose moment our own changes of metadata make longer, nothing else was committed.
+
+    Raises:
+        RivalCommitError: it was. What is set now is set when the load looks again.
+    """
+    for entry in history_since(session, address, handle.version):
+        if entry.operation not in _METADATA_ONLY:
+            raise rival(address.location)
 
 
 def must_be_unchanged(session: LoadSession, address: Address, handle: Handle) -> None:

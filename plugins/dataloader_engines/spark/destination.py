@@ -12,13 +12,13 @@ from dataloader_core.errors import DestinationRefusedError
 from dataloader_core.interfaces.engine import Committed, Destination, Prepared
 from dataloader_core.interfaces.source import Progress, SourceSnapshot, Tally, WayOfReading
 from dataloader_core.plan import HighestRead, Merge, Read, Replace, Step
-from dataloader_core.schema import SchemaChange, SchemaPolicy, compare_schemas
+from dataloader_core.schema import SchemaChange, SchemaPolicy, check_compared, compare_schemas
 from dataloader_core.table import SourceTable
 from dataloader_engines.spark import commits, creation, publish, staging, tuning
 from dataloader_engines.spark.address import Address
 from dataloader_engines.spark.area import StagingArea
 from dataloader_engines.spark.errors import spark_errors
-from dataloader_engines.spark.look import Created, Handle, take_look
+from dataloader_engines.spark.look import Created, Handle, location_of, take_look
 from dataloader_engines.spark.passing import Passing, passing
 from dataloader_engines.spark.reading_jobs import stoppable
 from dataloader_engines.spark.session import LoadSession, Sessions
@@ -77,7 +77,8 @@ class SparkDestination(Destination):
             entry = creation.create(self.session, self.address, table, record, properties)
             if entry is None:
                 entry = commits.fence(self.session, self.address, record)
-        self._created = (record.table_uid, Created(entry, creation.comment_of(table)))
+            location = location_of(self.session, self.address)
+        self._created = (record.table_uid, Created(entry, creation.comment_of(table), location))
 
     def commit_empty(self, look: Look, record: CommitRecord, *, own: bool = False) -> None:
         with spark_errors(self.location):
@@ -98,6 +99,7 @@ class SparkDestination(Destination):
         assert way is not None
         origin = Origin(step.read.columns, schema_policy, source.comment)
         change = _change(origin, step, look)
+        check_compared(step.write, change, look.columns, has_rows=look.has_rows)
         read = replace(step.read, columns=change.read)
         failpoints.hit("engine.before_read")
         told = self._told(step, read, snapshot)

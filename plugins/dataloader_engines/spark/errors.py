@@ -33,7 +33,7 @@ _CONSTRAINT = re.compile(r"(?:CHECK constraint|NOT NULL constraint|constraint)[:
 _RIVAL: Final = (
     "DELTA_CONCURRENT_", "DELTA_METADATA_CHANGED", "DELTA_PROTOCOL_CHANGED", "ConcurrentTransactionException",
     "ConcurrentModificationException", "ConcurrentAppendException", "ConcurrentDelete", "ConcurrentWriteException",
-    "MetadataChangedException", "ProtocolChangedException",
+    "MetadataChangedException", "ProtocolChangedException", "DELTA_SCHEMA_CHANGE_SINCE_ANALYSIS",
 )  # fmt: skip
 _MISMATCH: Final = ("NoSuchMethodError", "NoClassDefFoundError", "ClassNotFoundException", "AbstractMethodError")
 _NO_SPARK: Final = (
@@ -55,6 +55,14 @@ _GONE: Final = (
     "TABLE_OR_VIEW_NOT_FOUND", "DELTA_TABLE_NOT_FOUND", "DELTA_MISSING_DELTA_TABLE", "DELTA_PATH_DOES_NOT_EXIST",
 )  # fmt: skip
 _FEATURES: Final = ("DELTA_UNSUPPORTED_FEATURES", "DELTA_INVALID_PROTOCOL_VERSION", "DELTA_FEATURES_PROTOCOL")
+_REFUSED: Final = (
+    "UNRESOLVED_COLUMN", "AMBIGUOUS_REFERENCE", "DATATYPE_MISMATCH", "INCOMPATIBLE_DATA_FOR_TABLE",
+    "PARSE_SYNTAX_ERROR",
+    "DELTA_FAILED_TO_MERGE_FIELDS", "DELTA_DUPLICATE_COLUMNS_FOUND", "DELTA_INVALID_CHARACTERS_IN_COLUMN_NAME",
+    "DELTA_IDENTITY_COLUMNS", "DELTA_CLUSTERING_COLUMN", "DELTA_ICEBERG_COMPAT_VIOLATION", "DELTA_UNIVERSAL_FORMAT",
+    "DELTA_VIOLATE_TABLE_PROPERTY_VALIDATION_FAILED", "DELTA_UNSUPPORTED_ALTER_TABLE",
+)  # fmt: skip
+"""What a table or a statement is, and will be when it is tried again."""
 _VALUES: Final = ("CAST_INVALID_INPUT", "CAST_OVERFLOW", "NUMERIC_VALUE_OUT_OF_RANGE", "ARITHMETIC_OVERFLOW")
 
 
@@ -168,6 +176,11 @@ def _of_table(location: str, name: str, text: str, says: object) -> DataLoaderEr
         return UnrepresentableValueError(
             f"A value does not fit the type of its column in {location} ({name}).",
             cure="Set on_unrepresentable to 'null', correct it at the source, or cast the column in a `query`.",
+        )
+    if name.startswith(_REFUSED):
+        return DestinationRefusedError(
+            f"{location} cannot be read or written as the load would ({name}).",
+            cure="Compare the table's columns and properties with the source's; Spark's own log says more.",
         )
     return DestinationUnavailableError(
         f"Spark could not read or write {location} ({name}).", cure="Spark's own log says more."

@@ -7,15 +7,18 @@ ready, its own words are all there is.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import os
 import re
 import socket
 import subprocess
+import tempfile
 import threading
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from dataloader_core.errors import DataLoaderError, DestinationUnavailableError
@@ -31,6 +34,9 @@ _STEP: Final = re.compile(
     rb"|WARNING: Using incubator modules: |\S+ \S+ WARN SparkContext: The JAR .* has been added already\."
 )
 _NOT_FETCHED: Final = re.compile(r"(?:unresolved dependency|download failed): ([\w.-]+)#([\w.-]+);([\w.-]+)")
+_SECRET: Final = re.compile(r"(?i)^spark\.hadoop\.|secret|password|token|access[.]?key")
+"""Keys of storage, and what Spark's own ``spark.redaction.regex`` hides."""
+_WAREHOUSE: Final = "spark.sql.warehouse.dir"
 _STDERR: Final = 2
 _ANSWER: Final = 5.0
 """Seconds for a port of this machine to answer."""
@@ -147,11 +153,29 @@ def forget() -> None:
     SparkContext._active_spark_context = SparkContext._gateway = SparkContext._jvm = None
 
 
+def warehouse(settings: Mapping[str, str]) -> Mapping[str, str]:
+    """A place for Spark's own default schema, which it makes in the working folder where nobody names another.
+
+    Tables of ours lie in a lake or where a catalog puts them. If it is not empty at the end it stays: it is somebody's.
+    """
+    if _WAREHOUSE in settings or settings.get("spark.sql.catalogImplementation") == "hive":
+        return {}
+    folder = Path(tempfile.mkdtemp(prefix="dataloader-spark-"))
+    atexit.register(_remove_empty, folder)
+    return {_WAREHOUSE: str(folder)}
+
+
+def _remove_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
 def launch(settings: Mapping[str, str]) -> None:
     """Start the JVM for the classic session that is made next, unless this process has one.
 
     Args:
-        settings: Configuration of that session; some of it counts only now: memory, jars.
+        settings: Configuration of that session; some of it counts only now: memory, jars. Credentials are left out,
+            because it travels on a command line, which everybody on this machine can read; the session takes them.
 
     Raises:
         DestinationUnavailableError: it ended at once; a jar could not be fetched, for instance.
@@ -163,7 +187,7 @@ def launch(settings: Mapping[str, str]) -> None:
     if SparkContext._gateway is not None:
         return
     conf = SparkConf()
-    conf.setAll(list(settings.items()))
+    conf.setAll([(key, value) for key, value in settings.items() if not _SECRET.search(key)])
     words = _Words()
     words.start()
     try:

@@ -1,20 +1,26 @@
-"""A table's application transactions, read from its log where the history no longer tells them."""
+"""What only a table's log tells: transactions behind a cleaned-up history, and how columns get their values."""
 
 from __future__ import annotations
 
+import json
+import logging
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from dataloader_core.commit import app_id
 from dataloader_core.errors import DestinationRefusedError
 from dataloader_engines.spark.errors import SPARK_ERRORS, condition_of
+from dataloader_engines.spark.features import Fields
 from dataloader_engines.spark.session import LoadSession
-from dataloader_engines.spark.sql import text
+from dataloader_engines.spark.sql import text, unglobbed
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-_TXN = "struct<appId:string,version:bigint>"
+logger = logging.getLogger(__name__)
+
+_TXN = "txn struct<appId:string,version:bigint>"
+_METADATA = "metaData struct<schemaString:string>"
 
 
 def transaction_version(session: LoadSession, location: str, table_uid: UUID) -> int | None:
@@ -25,11 +31,11 @@ def transaction_version(session: LoadSession, location: str, table_uid: UUID) ->
     Raises:
         DestinationRefusedError: the log may not be read. What it would say is unknown, never nothing.
     """
-    folder = f"{location.rstrip('/')}/_delta_log"
+    folder = _folder(location)
     found: list[int] = []
     try:
         for read in (_commits, _checkpoints):
-            found.extend(read(session, folder, app_id(table_uid)))
+            found.extend(_highest(read(session, folder, _TXN), app_id(table_uid)))
     except SPARK_ERRORS as error:
         name = condition_of(error)
     else:
@@ -41,16 +47,39 @@ def transaction_version(session: LoadSession, location: str, table_uid: UUID) ->
     )
 
 
-def _commits(session: LoadSession, folder: str, app: str) -> list[int]:
-    files = session.spark.read.schema(f"txn {_TXN}").option("pathGlobFilter", "*.json").json(folder)
-    return _highest(files, app)
+def fields(session: LoadSession, location: str) -> Fields | None:
+    """What the newest schema says about each column; None: the log may not be read."""
+    folder = _folder(location)
+    try:
+        found = [row for read in (_commits, _checkpoints) for row in _newest_schema(read(session, folder, _METADATA))]
+    except SPARK_ERRORS as error:
+        logger.debug("the log of %s cannot be read: %s", location, condition_of(error))
+        return None
+    if not found:
+        return None
+    return {field["name"]: field.get("metadata", {}) for field in json.loads(max(found)[1])["fields"]}
 
 
-def _checkpoints(session: LoadSession, folder: str, app: str) -> list[int]:
-    reader = session.spark.read.schema(f"txn {_TXN}").option("pathGlobFilter", "*.checkpoint*.parquet")
-    return _highest(reader.parquet(folder), app)
+def _folder(location: str) -> str:
+    return f"{unglobbed(location.rstrip('/'))}/_delta_log"
+
+
+def _commits(session: LoadSession, folder: str, fields: str) -> DataFrame:
+    return session.spark.read.schema(fields).option("pathGlobFilter", "*.json").json(folder)
+
+
+def _checkpoints(session: LoadSession, folder: str, fields: str) -> DataFrame:
+    return session.spark.read.schema(fields).option("pathGlobFilter", "*.checkpoint*.parquet").parquet(folder)
 
 
 def _highest(files: DataFrame, app: str) -> list[int]:
     [row] = files.where(f"txn.appId = {text(app)}").selectExpr("max(txn.version) AS version").collect()
     return [] if row.version is None else [row.version]
+
+
+def _newest_schema(files: DataFrame) -> list[tuple[str, str]]:
+    """The name of the newest file with a schema, which begins with its version, and that schema."""
+    told = files.where("metaData.schemaString IS NOT NULL")
+    pair = "struct(_metadata.file_name AS file, metaData.schemaString AS schema)"
+    [row] = told.selectExpr(f"max({pair}) AS newest").collect()
+    return [] if row.newest is None else [(row.newest.file, row.newest.schema)]

@@ -13,9 +13,9 @@ from dataloader_core.errors import DestinationRefusedError
 from dataloader_engines.spark import log
 from dataloader_engines.spark.address import STAGING_FOLDER, Address, is_local
 from dataloader_engines.spark.errors import SPARK_ERRORS, condition_of
-from dataloader_engines.spark.features import find_problems
+from dataloader_engines.spark.features import Fields, find_problems, must_ask
 from dataloader_engines.spark.session import LoadSession
-from dataloader_engines.spark.types import column_type
+from dataloader_engines.spark.types import DEFAULT, column_type
 
 _BATCHES: Final = (1, 16, 256, None)
 _FEATURE: Final = "delta.feature."
@@ -50,10 +50,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Created:
-    """A table that one load made: with this comment, up to this fence."""
+    """A table that one load made: with this comment, up to this fence, at this place."""
 
     fence: Entry
     comment: str | None
+    location: str
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ class Handle:
         properties: Of the table, Delta's features among them.
         clustered: Columns that it is clustered by; ``partitioned``: likewise.
         location: Its folder or URL.
+        declared: What its log says about the columns where a look must know; None: not asked, or not to be read.
+        defaults: Of columns, as SQL.
     """
 
     entry: Entry
@@ -77,6 +80,8 @@ class Handle:
     location: str = ""
     comment: str | None = None
     features: frozenset[str] = field(default_factory=frozenset)
+    declared: Fields | None = None
+    defaults: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def version(self) -> int:
@@ -179,10 +184,18 @@ def _refuse_other_files(address: Address) -> None:
 
 def _as_created(session: LoadSession, address: Address, created: Created) -> Look:
     """A look at a table as its creation left it: without rows, partitions or clusters, which need not be asked."""
-    handle = Handle(created.fence, (), {}, location=address.path or "", comment=created.comment)
+    handle = Handle(created.fence, (), {}, location=created.location, comment=created.comment, declared={})
     record = created.fence.record
     assert record is not None
     return _look(*_described(session, address, handle), (record.version, None, record, False))
+
+
+def location_of(session: LoadSession, address: Address) -> str:
+    """Where the table lies; a catalog chooses that itself."""
+    if address.path is not None:
+        return address.path
+    [detail] = session.sql(f"DESCRIBE DETAIL {address.sql}").collect()
+    return detail.location or ""
 
 
 def _handle(session: LoadSession, address: Address, entry: Entry) -> tuple[Handle, tuple[str, ...]]:
@@ -207,6 +220,7 @@ def _described(session: LoadSession, address: Address, handle: Handle) -> tuple[
     properties = {r.key: r.value for r in session.sql(f"SHOW TBLPROPERTIES {address.sql}").collect()}
     features = frozenset(k.removeprefix(_FEATURE) for k in properties if k.startswith(_FEATURE))
     columns, strange = [], []
+    defaults: dict[str, str] = {}
     for found in session.spark.table(address.sql).schema.fields:
         kind = None if "__CHAR_VARCHAR_TYPE_STRING" in found.metadata else column_type(found.dataType)
         if kind is None:
@@ -221,7 +235,12 @@ def _described(session: LoadSession, address: Address, handle: Handle) -> tuple[
                 f"Column {found.name} is NOT NULL. Run ALTER TABLE ... ALTER COLUMN {found.name} DROP NOT NULL."
             )
         columns.append(TargetColumn(found.name, kind, found.metadata.get("comment")))
-    return replace(handle, columns=tuple(columns), properties=properties, features=features), tuple(strange)
+        if DEFAULT in found.metadata:
+            defaults[found.name] = found.metadata[DEFAULT]
+    handle = replace(handle, columns=tuple(columns), properties=properties, features=features, defaults=defaults)
+    if handle.declared is None and must_ask(handle):
+        handle = replace(handle, declared=log.fields(session, handle.location))
+    return handle, tuple(strange)
 
 
 def _owner(handle: Handle) -> UUID | None:
@@ -272,6 +291,16 @@ def _entries(session: LoadSession, address: Address, newest: Entry) -> Iterator[
         if limit is not None and len(found) < limit:
             return
         given = min((e.version for e in fresh), default=given)
+
+
+def history_since(session: LoadSession, address: Address, since: int) -> list[Entry]:
+    """All commits behind version ``since``, newest first."""
+    found: list[Entry] = []
+    for limit in _BATCHES[1:]:
+        found = history(session, address, limit)
+        if limit is None or len(found) < limit or min(e.version for e in found) <= since:
+            break
+    return [e for e in found if e.version > since]
 
 
 def own_entry(session: LoadSession, address: Address, record: CommitRecord, since: int) -> Entry | None:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _AS_IT_LIES: Final = {"spark.databricks.delta.merge.materializeSource": "none"}
 """What was read lies in files that nobody changes; Delta would copy it, for fear that a second scan finds others."""
+_MATCHED: Final = "`dataloader key was read`"
+"""A name that nobody gives a column."""
 _PRUNABLE: Final = (*INTEGERS, "decimal", "date", "timestamp", "timestamp_ntz")
 
 
@@ -68,9 +70,9 @@ def tally(writer: Writer, write: Merge) -> Tally:
 def _tally_of_range(writer: Writer, write: Merge) -> Tally:
     file = "t._metadata.file_path"
     [row] = writer.session.sql(
-        f"SELECT count(*) AS there, count_if(s.matched) AS updated, "
+        f"SELECT count(*) AS there, count_if(s.{_MATCHED}) AS updated, "
         f"count(DISTINCT {_if_matched(writer, write)}) AS keys, "
-        f"size(collect_set({file})) AS files, size(collect_set(if(s.matched, {file}, NULL))) AS touched "
+        f"size(collect_set({file})) AS files, size(collect_set(if(s.{_MATCHED}, {file}, NULL))) AS touched "
         f"{_with_read(writer, write)} WHERE {_in_range(writer, write)}"
     ).collect()
     return Tally(row.there, 0, row.updated, 0, row.updated - row.keys, row.files, row.touched)
@@ -81,7 +83,7 @@ def _tally_of_window(writer: Writer, write: Merge) -> Tally:
     staged = writer.staged_sql(writer.change.columns)
     [row] = writer.session.sql(
         f"SELECT count(*) AS there, count_if({inside}) AS inside, "
-        f"count_if({inside} AND s.matched) AS replaced, count_if(s.matched) AS updated, "
+        f"count_if({inside} AND s.{_MATCHED}) AS replaced, count_if(s.{_MATCHED}) AS updated, "
         f"count(DISTINCT {_if_matched(writer, write)}) AS keys, "
         f"(SELECT count_if(NOT coalesce({window(writer, write)}, false)) FROM ({staged})) AS outside "
         f"{_with_read(writer, write)}"
@@ -91,15 +93,15 @@ def _tally_of_window(writer: Writer, write: Merge) -> Tally:
 
 
 def _with_read(writer: Writer, write: Merge) -> str:
-    """The table ``t`` with the keys that were read as ``s``, which are ``matched``."""
+    """The table ``t`` with the keys that were read as ``s``, where ``_MATCHED`` is true."""
     keys = _keys(writer, write)
-    read = f"SELECT {_listed(keys)}, true AS matched FROM ({writer.staged_sql(writer.change.columns)})"
+    read = f"SELECT {_listed(keys)}, true AS {_MATCHED} FROM ({writer.staged_sql(writer.change.columns)})"
     return f"FROM {writer.address.sql} t LEFT JOIN ({read}) s ON {_on(keys)}"
 
 
 def _if_matched(writer: Writer, write: Merge) -> str:
     """The keys of a row of the table; NULL, which is not counted, where none was read that is like them."""
-    return ", ".join(f"if(s.matched, {_of('t', key)}, NULL)" for key in _keys(writer, write))
+    return ", ".join(f"if(s.{_MATCHED}, {_of('t', key)}, NULL)" for key in _keys(writer, write))
 
 
 def merged(writer: Writer, write: Merge, where: str = "true") -> DataFrame:

@@ -52,8 +52,11 @@ _OWN: Final[Mapping[str, str]] = {
     _ZONE: "UTC",
     "spark.sql.ansi.enabled": "true",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    "spark.sql.parser.escapedStringLiterals": "false",
+    "spark.sql.parser.quotedRegexColumnNames": "false",
 }
-"""What every session of ours has. Without it values could change: a time zone, an overflow that becomes NULL."""
+"""What every session of ours has. Without it values could change: a time zone, an overflow that becomes NULL, a
+backslash in a literal; a column's name could be taken for a pattern."""
 _TELLTALES: Final = ("SQLQueryContextLogger", "DataFrameQueryContextLogger")
 _APP: Final = "spark.databricks.delta.write.txnAppId"
 _VERSION: Final = "spark.databricks.delta.write.txnVersion"
@@ -91,6 +94,7 @@ class LoadSession:
     Attributes:
         confs: Merges may carry their transaction in its configuration.
         drivers: What brings the JDBC drivers that it lacks; None: nothing does.
+        altered: How many changes of metadata it has made.
     """
 
     def __init__(
@@ -100,6 +104,7 @@ class LoadSession:
         self.drivers = drivers
         self._own = own
         self.confs = confs
+        self.altered = 0
         self._lock = lock
 
     def close(self) -> None:
@@ -211,6 +216,7 @@ class Sessions:
             # Executors here are this Python's own: otherwise they are whatever python3 is in PATH.
             os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         conf = {**_STATIC, **local, **_OWN, **versions.jars(self.settings), **self.settings.spark_conf}
+        conf.update(jvm.warehouse(conf))
         jvm.launch(conf)
         for key, value in conf.items():
             builder = builder.config(key, value)
@@ -265,8 +271,9 @@ def _configure(spark: SparkSession) -> None:
 def _takes_transactions(spark: SparkSession) -> bool:
     """Serverless sessions take only a few keys; then merges are written as rewrites."""
     try:
-        spark.conf.set(_VERSION, "0")
-        spark.conf.unset(_VERSION)
+        for key in (_APP, _VERSION, _METADATA):
+            spark.conf.set(key, "0")
+            spark.conf.unset(key)
     except SPARK_ERRORS:
         return False
     return True

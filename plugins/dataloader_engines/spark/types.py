@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from pyspark.sql import types as spark
@@ -23,6 +24,8 @@ _SPARK: Final[dict[str, type[spark.DataType]]] = {
     "timestamp_ntz": spark.TimestampNTZType,
     "timestamp": spark.TimestampType,
 }
+DEFAULT: Final = "CURRENT_DEFAULT"
+"""Where a field's metadata has what the column holds if a writer names no value."""
 _NAMES: Final = {kind: name for name, kind in _SPARK.items()}
 
 
@@ -49,11 +52,13 @@ def spark_schema(columns: Iterable[TargetColumn]) -> spark.StructType:
     return spark.StructType([spark.StructField(column.name, spark_type(column.type)) for column in columns])
 
 
-def commented_schema(columns: Iterable[TargetColumn]) -> spark.StructType:
-    """Nullable fields with their comments, as Delta takes them over into the table's schema."""
-    return spark.StructType(
-        [
-            spark.StructField(c.name, spark_type(c.type), True, {"comment": c.comment} if c.comment else {})
-            for c in columns
-        ]
-    )
+def commented_schema(
+    columns: Iterable[TargetColumn], defaults: Mapping[str, str] = MappingProxyType({})
+) -> spark.StructType:
+    """Nullable fields with their comments and defaults, as Delta takes them over into the table's schema."""
+
+    def told(column: TargetColumn) -> dict[str, str]:
+        found = {"comment": column.comment, DEFAULT: defaults.get(column.name)}
+        return {key: value for key, value in found.items() if value}
+
+    return spark.StructType([spark.StructField(c.name, spark_type(c.type), True, told(c)) for c in columns])

@@ -4,31 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from dataloader_core import failpoints
 from dataloader_core.commit import CommitRecord, Look, TargetColumn
-from dataloader_core.errors import SchemaChangeError
+from dataloader_core.errors import RivalCommitError, SchemaChangeError
 from dataloader_core.interfaces.engine import Committed
 from dataloader_core.loss import check_merge, check_replace
 from dataloader_core.plan import LossPolicy, Merge, Replace, Step
 from dataloader_core.schema import SchemaChange
-from dataloader_engines.spark import commits, merging, tuning
+from dataloader_core.types import ColumnType
+from dataloader_engines.spark import clustering, commits, features, log, merging, tuning
 from dataloader_engines.spark.address import Address
-from dataloader_engines.spark.features import knows_rows
 from dataloader_engines.spark.look import Entry, Handle
 from dataloader_engines.spark.reading_jobs import stoppable
 from dataloader_engines.spark.session import LoadSession
 from dataloader_engines.spark.settings import SparkSettings
-from dataloader_engines.spark.sql import Names, projection, quote
+from dataloader_engines.spark.sql import Names, projection
 from dataloader_engines.spark.staging import Staged
 from dataloader_engines.spark.types import commented_schema
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-_ALL: Final = "true"
+_ALL, _WHOLE = commits.ALL, commits.OVERWRITE_SCHEMA
 _A_TASK_FOR_EACH_FILE: Final = {"spark.sql.files.openCostInBytes": str(128 << 20)}
 """So that a file's rows stay together, and the keys in it few."""
 _FILES: Final = 16
@@ -49,6 +49,7 @@ class Writer:
     change: SchemaChange
     staged: Staged
     record: CommitRecord
+    notes: list[str] = field(default_factory=list)
 
     @property
     def handle(self) -> Handle:
@@ -75,7 +76,7 @@ class Writer:
         schema = self._overwritten_schema()
         self._ready(schema)
         entry = self._land(lambda: self._by_options(self.rows(), where=_ALL, schema=schema))
-        self._keep_clustering()
+        self._restore_clustering(schema)
         self._check(entry)
         return self._committed(entry, deleted=self.handle.rows, total=self.staged.rows, how="overwrite")
 
@@ -104,8 +105,7 @@ class Writer:
             where = merging.window(self, write)
             return self._rewrite(self.rows(), where, "replace window", deleted=deleted, metrics=metrics)
         if tally.doubled or not self.session.confs or self._cheaper_rewritten(tally):
-            whole = window or (tally.there == self.handle.rows and not self.handle.clustered)
-            where = _ALL if whole else merging.key_range(self, write)
+            where = _ALL if window or tally.there == self.handle.rows else merging.key_range(self, write)
             rows = merging.merged(self, write, where)
             return self._rewrite(rows, where, "rewrite", deleted=deleted, metrics=metrics)
         self._ready(self._merged_schema())
@@ -126,8 +126,7 @@ class Writer:
         self._ready(schema)
         with self.session.preferring(_A_TASK_FOR_EACH_FILE):
             entry = self._land(lambda: self._by_options(rows, where=where, schema=schema))
-        if where == _ALL:
-            self._keep_clustering()
+        self._restore_clustering(schema)
         return self._committed(entry, deleted=deleted, how=how, metrics=metrics)
 
     def _cheaper_rewritten(self, tally: merging.Tally) -> bool:
@@ -137,7 +136,7 @@ class Writer:
         later merge finds some of its keys in each. Where it only updates it does neither. Tables that know single rows
         keep them apart by a MERGE only.
         """
-        if tally.files is None or tally.touched is None or knows_rows(self.handle):
+        if tally.files is None or tally.touched is None or features.knows_rows(self.handle):
             return False
         return tally.updated < self.staged.rows and tally.files <= tally.touched * _MORE_FILES
 
@@ -147,7 +146,7 @@ class Writer:
 
     def typed(self, sql: str) -> DataFrame:
         """Rows with the comments of the table's columns, which Delta takes from what is written."""
-        return self.session.sql(sql).to(commented_schema(self.change.columns))
+        return self.session.sql(sql).to(commented_schema(self.change.columns, self._defaults))
 
     def staged_sql(self, columns: tuple[TargetColumn, ...]) -> str:
         return f"SELECT {projection(columns, self.staged.names)} FROM {self.staged.relation}"
@@ -172,16 +171,24 @@ class Writer:
         return "mergeSchema" if self.change.added else None
 
     def _by_options(self, rows: DataFrame, *, where: str | None = None, schema: str | None = None) -> None:
-        size = None if tuning.is_on(self.settings) or where is None else self._rows_per_file()
         commits.by_options(
-            self.session, self.address, rows, self.record, where=where, schema=schema, rows_per_file=size
+            self.session,
+            self.address,
+            rows,
+            self.record,
+            where=where,
+            schema=schema,
+            clustered=bool(clustering.of(self.handle)),
+            rows_per_file=self._rows_per_file() if where is not None else None,
         )
 
-    def _rows_per_file(self) -> int:
+    def _rows_per_file(self) -> int | None:
         """Contiguous pieces of what an overwrite writes: later merges need to rewrite few of them.
 
         Where tables are tuned, Delta sizes their files itself.
         """
+        if tuning.is_on(self.settings):
+            return None
         return max(_ROWS_PER_FILE, -(-max(self.staged.rows, self.handle.rows) // _FILES))
 
     def _land(self, commit: Any) -> Entry:
@@ -208,38 +215,78 @@ class Writer:
     def _ready(self, schema: str | None) -> None:
         """Settle metadata, unless somebody else committed. An overwrite takes comments along with its schema."""
         commits.must_be_unchanged(self.session, self.address, self.handle)
-        tuning.apply(self.session, self.address, self.settings, self.handle, self.step.write)
+        altered = self.session.altered
+        self.notes.extend(tuning.apply(self.session, self.address, self.settings, self.handle, self.step.write))
+        if clustering.REMEMBERED in self.handle.properties and schema != _WHOLE:
+            self.notes.extend(clustering.restore(self.session, self.address, self.handle, self.look.columns))
         columns = self.change.columns
-        if schema == "overwriteSchema":
+        if schema == _WHOLE:
             columns = tuple(c for c in columns if c.type.name == "timestamp_ntz")
+            if clustering.of(self.handle):
+                clustering.remember(self.session, self.address, self.handle)
         commits.ready(self.session, self.address, self.handle, columns, self.staged.origin.comment)
+        if self.session.altered != altered:
+            commits.must_hold_its_rows(self.session, self.address, self.handle)
+
+    @property
+    def _defaults(self) -> Mapping[str, str]:
+        """Of columns that keep their type: one of another type is another column."""
+        there = {c.name: c.type for c in self.look.columns}
+        kept = {c.name for c in self.change.columns if there.get(c.name) == c.type}
+        return {name: value for name, value in self.handle.defaults.items() if name in kept}
 
     def _overwritten_schema(self) -> str | None:
-        """How an overwrite takes the schema.
+        """How an overwrite takes the schema: whole only where it must, as the table forgets much with it.
 
         Raises:
-            SchemaChangeError: the table is partitioned, which it would forget.
+            SchemaChangeError: the table is partitioned, which it would forget, or has generated columns.
         """
         if self.change.columns == self.look.columns:
             return None
-        if not self.handle.partitioned:
-            return "overwriteSchema"
-        if [(c.name, c.type) for c in self.change.columns] == [(c.name, c.type) for c in self.look.columns]:
-            return None
-        raise SchemaChangeError(
-            f"{self.address.location} is partitioned by {', '.join(self.handle.partitioned)}; with the new schema it "
-            "would be so no more.",
-            cure="Set schema_policy to 'freeze', or write the table anew without partitions.",
-        )
+        if self.handle.partitioned or clustering.of(self.handle) or features.may_generate(self.handle):
+            wanted, there = _types(self.change.columns), _types(self.look.columns)
+            if wanted == there:
+                return None
+            self._check_partitions()
+            if there.items() <= wanted.items():
+                return self._merged_schema()
+            self._check_generated()
+        return _WHOLE
 
-    def _keep_clustering(self) -> None:
-        """An overwrite of the whole table forgets how it was clustered, whatever its schema (seen with Delta 4.4)."""
-        columns = {c.name for c in self.change.columns}
-        kept = [c for c in self.handle.clustered if c in columns]
-        if kept:
-            listed = ", ".join(map(quote, kept))
-            with self.session.alone():
-                self.session.sql(f"ALTER TABLE {self.address.sql} CLUSTER BY ({listed})").collect()
+    def _check_partitions(self) -> None:
+        if self.handle.partitioned:
+            raise SchemaChangeError(
+                f"{self.address.location} is partitioned by {', '.join(self.handle.partitioned)}; with the new schema "
+                "it would be so no more.",
+                cure="Set schema_policy to 'freeze', or write the table anew without partitions.",
+            )
+
+    def _check_generated(self) -> None:
+        """That the table would not forget how columns get their values."""
+        if not features.may_generate(self.handle):
+            return
+        fields = self.handle.declared
+        if fields is None:
+            fields = log.fields(self.session, self.handle.location)
+        told = "its log, which says how columns get their values, cannot be read"
+        if fields is not None:
+            told = f"its columns {', '.join(features.generated(fields))} are generated, and would be so no more"
+        if fields is None or features.generated(fields):
+            raise SchemaChangeError(
+                f"The schema of {self.address.location} cannot be taken whole: {told}.",
+                cure="Set schema_policy to 'freeze', grant READ FILES on it, or write the table anew.",
+            )
+
+    def _restore_clustering(self, schema: str | None) -> None:
+        """Behind an overwrite that took the schema whole. The commit is there: nothing may fail the load any more."""
+        if schema != _WHOLE or not clustering.of(self.handle):
+            return
+        try:
+            self.notes.extend(clustering.restore(self.session, self.address, self.handle, self.change.columns))
+        except RivalCommitError:
+            self.notes.append(
+                "Somebody else committed right behind this load; its next write sets the clustering again."
+            )
 
     def _committed(
         self,
@@ -256,6 +303,7 @@ class Writer:
             rows_deleted=deleted,
             bytes=entry.metric("numOutputBytes") or entry.metric("numTargetBytesAdded"),
             rows_total=total,
+            notes=tuple(self.notes),
             metrics={
                 "written_by": how,
                 "files_added": entry.metric("numFiles") or entry.metric("numTargetFilesAdded"),
@@ -264,3 +312,8 @@ class Writer:
                 **(metrics or {}),
             },
         )
+
+
+def _types(columns: tuple[TargetColumn, ...]) -> dict[str, ColumnType]:
+    """Order and spelling of names say nothing about the rows."""
+    return {c.name.casefold(): c.type for c in columns}

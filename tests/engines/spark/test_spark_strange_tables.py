@@ -5,60 +5,28 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
-import pyarrow as pa
 import pytest
 
-from dataloader_core.errors import RivalCommitError
-from dataloader_core.interfaces.engine import Destination
+from dataloader_core import failpoints
+from dataloader_core.errors import RivalCommitError, SchemaChangeError
 from dataloader_core.plan import Append, Merge, Replace, Write
 from dataloader_core.testing.conformance import ConformanceTable, rows
-from dataloader_engines.spark.engine import SparkEngine
-from dataloader_engines.spark.settings import SparkSettings
+from tests.engines.spark.strange import COLUMNS, Made, made, run, settings_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+__all__ = ["made"]
 pytestmark = [
     pytest.mark.spark,
     # PySpark leaves it to the garbage collector to close the socket that collected rows came through.
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
 ]
-COLUMNS = {"id": "int", "name": "string"}
 THREE = rows("id name", (1, "a"), (2, "b"), (3, "c"))
 YEAR = 365 * 24 * 3600
-Made = Callable[[str], ConformanceTable]
-
-
-@pytest.fixture
-def made(spark: SparkSession, tmp_path: Path) -> Iterator[Made]:
-    """Tables that a statement of Spark's SQL makes, with ``{}`` for the name, and that belong to our row."""
-    tables: list[ConformanceTable] = []
-
-    def read(destination: Destination) -> pa.Table:
-        found = spark.table(f"delta.`{destination.location}`").toArrow()
-        assert isinstance(found, pa.Table)
-        return found
-
-    def make(statement: str) -> ConformanceTable:
-        engine = SparkEngine(SparkSettings(lake=str(tmp_path / "lake"), spark_parts=1))
-        table = ConformanceTable(engine, read, f"t_{uuid4().hex}", COLUMNS)
-        tables.append(table)
-        run(spark, table, statement)
-        run(spark, table, f"ALTER TABLE {{}} SET TBLPROPERTIES ('dataloader.table_uid' = '{table.uid}')")
-        return table
-
-    yield make
-    for table in tables:
-        table.close()
-
-
-def run(spark: SparkSession, table: ConformanceTable, statement: str) -> None:
-    spark.sql(statement.format(f"delta.`{table.destination.location}`")).collect()
 
 
 def changes(table: ConformanceTable) -> None:
@@ -79,6 +47,20 @@ def test_a_table_with_column_mapping_is_loaded_and_keeps_it(made: Made, spark: S
     assert settings_of(spark, table)["delta.columnMapping.mode"] == "name"
 
 
+def test_a_key_that_was_renamed_in_the_table_is_refused_by_both_its_names(made: Made, spark: SparkSession) -> None:
+    """It can be mended there, and never by trying again."""
+    table = made(
+        "CREATE TABLE {} (id INT, name STRING) USING delta TBLPROPERTIES ('delta.columnMapping.mode' = 'name')"
+    )
+    table.load(THREE)
+    run(spark, table, "ALTER TABLE {} RENAME COLUMN id TO number")
+    with pytest.raises(SchemaChangeError, match=r"no column id, .* it has number, name"):
+        table.load(rows("id name", (2, "B")), Merge(("id",)))
+    run(spark, table, "ALTER TABLE {} RENAME COLUMN number TO id")
+    table.load(rows("id name", (2, "B")), Merge(("id",)))
+    table.check()
+
+
 def test_a_clustered_table_is_changed_and_stays_clustered(made: Made, spark: SparkSession) -> None:
     table = made("CREATE TABLE {} (id INT, name STRING) USING delta CLUSTER BY (id)")
     changes(table)
@@ -86,11 +68,6 @@ def test_a_clustered_table_is_changed_and_stays_clustered(made: Made, spark: Spa
     table.load(rows("id name", (7, "whole")), Replace())
     table.check()
     assert settings_of(spark, table)["clusteringColumns"] == '[["id"]]'
-
-
-def settings_of(spark: SparkSession, table: ConformanceTable) -> Mapping[str, str]:
-    found = spark.sql(f"SHOW TBLPROPERTIES delta.`{table.destination.location}`").collect()
-    return {r.key: r.value for r in found}
 
 
 def test_rows_that_a_deletion_vector_hides_never_come_back(made: Made, spark: SparkSession) -> None:
@@ -110,11 +87,11 @@ def test_rows_that_a_deletion_vector_hides_never_come_back(made: Made, spark: Sp
     [
         (
             "CREATE TABLE {} (id INT, name STRING GENERATED ALWAYS AS (CAST(id AS STRING))) USING delta",
-            r"generated columns.*Rewrite it without",
+            r"Column name is generated.*Rewrite the table without",
         ),
         (
             "CREATE TABLE {} (id BIGINT GENERATED ALWAYS AS IDENTITY, name STRING) USING delta",
-            r"identity.*(Rewrite it without|Upgrade it)",
+            r"Column id is an identity.*Rewrite the table without",
         ),
         (
             "CREATE TABLE {} (id INT NOT NULL, name STRING) USING delta",
@@ -158,6 +135,27 @@ def test_somebody_elses_writer_between_look_and_commit_loses_no_row(
     assert {"id": "9", "name": "theirs"} in table.rows()
     table.destination.commit(step, prepared, table.look(), table.record())
     assert {"id": "2", "name": "ours"} in table.rows()
+
+
+def test_somebody_elses_writer_while_metadata_is_settled_loses_no_row(
+    made: Made, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Comments, properties and clustering take commits of their own, between the look and the overwrite."""
+    table = made("CREATE TABLE {} (id INT, name STRING) USING delta")
+    table.load(THREE)
+    table.have(COLUMNS, comment="settled before the overwrite")
+
+    def theirs(point: str) -> None:
+        if point == "engine.after_schema":
+            run(spark, table, "INSERT INTO {} VALUES (9, 'theirs')")
+
+    with monkeypatch.context() as beside:
+        beside.setattr(failpoints, "hit", theirs)
+        with pytest.raises(RivalCommitError, match="Somebody else committed"):
+            table.load(rows("id name", (2, "ours")), Replace())
+    assert {"id": "9", "name": "theirs"} in table.rows()
+    table.load(rows("id name", (2, "ours")), Replace())
+    table.check()
 
 
 def test_somebody_elses_writer_between_two_loads_is_no_obstacle(made: Made, spark: SparkSession) -> None:

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -305,6 +306,8 @@ class SparkSays(Exception):
             "constraint pos",
         ),
         ("[CAST_INVALID_INPUT] The value '4711' of the type", UnrepresentableValueError, "does not fit"),
+        ("[UNRESOLVED_COLUMN.WITH_SUGGESTION] A column 4711", DestinationRefusedError, "(UNRESOLVED_COLUMN"),
+        ("[DELTA_SCHEMA_CHANGE_SINCE_ANALYSIS] x", RivalCommitError, "Somebody else"),
         ("something new about 4711", DestinationUnavailableError, "could not"),
     ],
 )
@@ -331,13 +334,27 @@ def handle(location: str = "/lake/t", **properties: str) -> Handle:
         ({"delta__setTransactionRetentionDuration": "interval 1 day"}, "forget"),
         ({"delta__minWriterVersion": "6"}, "identity"),
         ({"delta__feature__identityColumns": "supported"}, "identity"),
-        ({"delta__feature__generatedColumns": "supported"}, "generated"),
         ({"delta__feature__catalogManaged": "supported"}, "managed by a catalog"),
     ],
 )
 def test_what_would_lose_something_in_silence_is_named(properties: dict[str, str], says: str) -> None:
     [problem] = find_problems(handle(**properties))
     assert says in problem
+
+
+@pytest.mark.parametrize(
+    ("told", "says"),
+    [({"delta.generationExpression": "id + 1"}, "generated"), ({"delta.identity.start": 1}, "an identity")],
+)
+def test_columns_that_get_their_own_values_are_refused_by_name(told: dict[str, Any], says: str) -> None:
+    [problem] = find_problems(replace(handle(), declared={"id": {}, "n": told}))
+    assert f"Column n is {says}" in problem
+
+
+def test_a_protocol_that_could_generate_values_is_no_problem_of_a_look() -> None:
+    """What an overwrite would lose is asked before that overwrite."""
+    assert find_problems(handle(delta__feature__generatedColumns="supported")) == ()
+    assert find_problems(handle(delta__minWriterVersion="4")) == ()
 
 
 def test_on_s3_the_other_engines_table_is_refused_by_name() -> None:
