@@ -29,6 +29,12 @@ LOGIN = "loader"
 PASSWORD = "correct horse"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first: one that begins last is waited for by everybody."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 class PostgresServer:
     """A PostgreSQL that listens on its socket (superuser, no password) and on 127.0.0.1 (SCRAM passwords)."""
 

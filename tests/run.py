@@ -1,4 +1,4 @@
-"""What ``make test`` runs: the checks, the tests, the chaos trials beside Spark; then what was skipped and why."""
+"""What ``make test`` runs: the checks, the tests, the chaos trials, Spark beside all of them; then what was skipped."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ CHECKS = (
 
 
 def main() -> int:
-    results: list[tuple[str, bool, float]] = []
     with tempfile.TemporaryDirectory() as folder:
         reports = [Path(folder) / "tests.xml", Path(folder) / "spark.xml"]
         pytest = [
@@ -39,16 +38,18 @@ def main() -> int:
             "dataloader_core.testing.conformance.plugin",
             *sys.argv[1:],
         ]
-        tests = [*pytest, "-m", "not spark", "-n", "2", "--dist", "loadfile", f"--junitxml={reports[0]}"]
+        # Three, whatever the cores: they wait for clocks and processes of their own half of the time. In the order of
+        # tests/conftest.py: xdist itself would leave files with few tests, however long, to the end.
+        spread = ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]
+        tests = [*pytest, "-m", "not spark", *spread, f"--junitxml={reports[0]}"]
         # One Spark session for all that need one, so one process.
         spark = [*pytest, "-m", "spark", "-p", "no:xdist", f"--junitxml={reports[1]}"]
         chaos = [sys.executable, "-m", "tests.chaos", "--kills", KILLS]
-        for name, command in (*CHECKS, ("tests", tests)):
-            results.append(_run(name, command))
+        # Spark takes longest and by itself little more than one core; what the others wait for, it uses.
         with ThreadPoolExecutor(1) as beside:
             output = Path(folder) / "spark.txt"
             ended = beside.submit(_run_aside, "spark", spark, output)
-            results.append(_run("chaos", chaos))
+            results = [_run(name, command) for name, command in (*CHECKS, ("tests", tests), ("chaos", chaos))]
             results.append(ended.result())
         print("--- spark", output.read_text(), sep="\n", flush=True)
         counts, skipped = _read(reports)

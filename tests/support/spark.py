@@ -24,9 +24,14 @@ CONF = {
     "spark.driver.memory": "1g",
     "spark.driver.host": "127.0.0.1",
     "spark.sql.session.timeZone": "UTC",
-    # Many small jobs: what optimizing compilers cost is never earned back.
-    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    # Many small jobs: what optimizing compilers cost is never earned back. Without them Java keeps 48 MB of what it
+    # has compiled; these tests need more, and the same would be compiled over and over.
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC",
+    # Nor what it costs to write and compile a class for each expression; see code_generating.
     "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    # As the engine sets it: ten processes less for every file of a log.
+    "spark.hadoop.fs.AbstractFileSystem.file.impl": "org.apache.hadoop.fs.local.RawLocalFs",
     "spark.sql.shuffle.partitions": "2",
     "spark.jars.packages": ",".join(PACKAGES),
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
@@ -55,6 +60,14 @@ def start(warehouse: Path) -> SparkSession:
         builder = builder.config(name, value)
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("FATAL")
+    return session
+
+
+def code_generating(spark: SparkSession) -> SparkSession:
+    """A session that carries plans out as a deployment's does: by code that Spark writes and compiles for each."""
+    session = spark.newSession()
+    session.conf.set("spark.sql.codegen.factoryMode", "CODEGEN_ONLY")
+    session.conf.set("spark.sql.codegen.wholeStage", "true")
     return session
 
 

@@ -9,6 +9,7 @@ import pytest
 from spark_reading import WAYS, connect, load, read_of
 
 from tests.sources.postgresql.type_cases import CASES, create_cases
+from tests.support.spark import code_generating
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -30,7 +31,7 @@ def loaded(types_dsn: str, spark: SparkSession, tmp_path_factory) -> Loaded:
     folder = tmp_path_factory.mktemp("types")
     with connect(types_dsn) as session, session.snapshot() as snapshot:
         read = read_of(session, "cases")
-        tables = {way: load(spark.newSession(), snapshot, read, way, folder) for way in WAYS}
+        tables = {way: load(code_generating(spark), snapshot, read, way, folder) for way in WAYS}
         tables["local"] = snapshot.read_arrow(read).read_all()
     return {way: table.sort_by("id") for way, table in tables.items()}
 
