@@ -11,7 +11,7 @@ from databricks.sdk import oauth
 from dataloader_databricks import login
 from dataloader_databricks import workspace as client
 from dataloader_databricks.workspace import WorkspaceError
-from tests.databricks.workspace import Workspace
+from tests.databricks.workspace import ApiError, Workspace
 
 ME = "/api/2.0/preview/scim/v2/Me"
 
@@ -44,7 +44,7 @@ def test_a_login_that_is_not_answered_is_given_up(robot: Workspace, path: str) -
     error = refused_within(5)
     assert error.transient
     assert "was not logged in to in time: no answer within 1 s." in error.problem
-    assert "does not answer it" in error.cure
+    assert "Whoever issues the tokens does not answer it" in error.cure
 
 
 @pytest.mark.parametrize("path", ["oidc/.well-known", "oidc/v1/token"])
@@ -82,6 +82,37 @@ def test_discovery_that_fails_for_minutes_is_given_up(robot: Workspace) -> None:
 def test_a_login_that_is_refused_is_no_silence(robot: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABRICKS_CLIENT_SECRET", "wrong")
     assert refused_within(5).kind == "unauthenticated"
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_whoever_issues_tokens_and_throttles_or_fails_is_no_missing_login(robot: Workspace, status: int) -> None:
+    robot.faults.add("POST", "oidc/v1/token", status)
+    error = refused_within(5)
+    assert error.kind == "tokenless"
+    assert error.transient
+    assert "whoever issues its tokens gives none now" in error.problem
+
+
+def test_a_code_of_whoever_issues_tokens_is_told_and_its_text_is_not(
+    robot: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page of HTML, or what was sent, may stand there."""
+
+    def grant(*_: object) -> str:
+        raise ApiError(400, "temporarily_unavailable", "<p>secret=hunter2</p>")
+
+    monkeypatch.setattr(robot.identity, "grant", grant)
+    error = refused_within(5)
+    assert error.problem.endswith("gives none now: temporarily_unavailable.")
+    assert error.transient
+
+
+@pytest.mark.parametrize(("status", "kind"), [(500, "unavailable"), (404, "stranger"), (403, "forbidden")])
+def test_where_a_login_begins_each_answer_is_told_as_what_it_is(robot: Workspace, status: int, kind: str) -> None:
+    robot.faults.add("GET", "oidc/.well-known", status)
+    error = refused_within(5)
+    assert error.kind == kind
+    assert error.transient == (status == 500)
 
 
 @pytest.mark.parametrize("hours", [-3, 3])
