@@ -10,7 +10,10 @@ import pytest
 from tests.conftest import PostgresServer
 from tests.dagster.deployment import Deployment
 from tests.databricks.site import Site
+from tests.databricks.tasks import run
 from tests.databricks.workspace import Workspace
+
+__all__ = ["run"]
 
 # What Dagster's own Pipes session warns of about itself is no error of ours.
 _DAGSTERS_OWN = (

@@ -47,7 +47,8 @@ def subject_of(settings: DatabricksSettings) -> Subject:
         return Subject("a run on a new cluster", variable("databricks_new_cluster"), right)
     if settings.shape == "serverless":
         right = "serverless compute for jobs, enabled in the workspace"
-        return Subject("a run on serverless compute", variable("databricks_environment_version"), right)
+        wrong = f"{variable('databricks_environment_version')} or {variable('databricks_libraries')}"
+        return Subject("a run on serverless compute", variable("databricks_serverless"), right, wrong)
     name = f"a run of the job {settings.databricks_job_id}"
     return Subject(name, variable("databricks_job_id"), "Can Manage Run on the job")
 
