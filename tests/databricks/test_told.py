@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from dataloader_core.errors import ConfigurationError, DataLoaderError, TransientError
 from dataloader_core.interfaces.launcher import RunOrder
 from dataloader_launchers.databricks.cures import FULL_CODES, permanent_cure
+from dataloader_launchers.databricks.orders import subject_of
 from dataloader_launchers.databricks.settings import DatabricksSettings
 from tests.databricks.tasks import VOLUME, Messages, Run
 from tests.databricks.workspace import ApiError, Workspace
@@ -55,6 +58,16 @@ def test_a_deployed_job_has_its_own_libraries_and_runs_as_its_own_identity(code:
     assert "LIBRARIES" not in str(permanent_cure(code, job))
     assert "job" in str(permanent_cure(code, job))
     assert "job" not in str(permanent_cure(code, submitted))
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_the_page_of_grants_has_the_right_that_a_refusal_names(place: str) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "grants.md").read_text(encoding="utf-8")
+    named = re.findall(
+        r"Can(?: [A-Z]\w+)+", subject_of(DatabricksSettings(databricks_volume=VOLUME, **PLACES[place])).grant
+    )
+    assert bool(named) == (place != "ENVIRONMENT_VERSION")
+    assert all(f"| {right.upper()} on the" in page for right in named)
 
 
 def test_a_run_that_cannot_become_better_says_what_to_correct(run: Run, workspace: Workspace) -> None:

@@ -64,6 +64,15 @@ class Stack:
         with self._started(services["daemon"]["command"], self.environment) as process:
             yield process
 
+    def run(self, *command: str) -> str:
+        """A command in the daemon's container; what it says."""
+        program = Path(sys.executable).with_name(command[0])
+        done = subprocess.run(
+            [str(program), *command[1:]], cwd=self.home, env=self.environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
     def logs(self) -> str:
         return "".join(log.read_text(encoding="utf-8")[-2000:] for log in self.home.glob("*.log"))
 

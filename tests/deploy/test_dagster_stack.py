@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import Any, Final
 
 import psycopg
 import pytest
-from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 
 from tests.dagster.deployment import until
+from tests.deploy.bundle import REPOSITORY
 from tests.deploy.stack import Stack, die, storage_url
 from tests.support.deployment import Deployment, new_deployment, templates_of
 
@@ -68,6 +70,31 @@ def test_a_run_whose_code_location_died_ends_and_gives_its_slot_back(stack: Stac
             wait_for(stack, deployment, "Failed")
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(4 * SECONDS)
+def test_what_waits_is_loaded_after_claiming_was_stopped_as_the_page_of_upgrades_says(
+    stack: Stack, deployment: Deployment
+) -> None:
+    stop, start = commands_of_the_page()
+    with stack.code(deployment.environment):
+        stack.set("concurrency", runs={"max_concurrent_runs": 0})
+        with stack.daemon():
+            # A claim whose run was not made yet is for the next tick, which does not come.
+            until(lambda: waiting_runs(stack), bool, SECONDS)
+        stack.run(*stop)
+        assert "master_sensor" in stack.run("dagster", "sensor", "list", "--stopped", "--name", "-w", "workspace.yaml")
+        stack.set("concurrency", runs={"max_concurrent_runs": 5})
+        with stack.daemon():
+            wait_for(stack, deployment, "Succeeded")
+        stack.run(*start)
+        assert "master_sensor" in stack.run("dagster", "sensor", "list", "--running", "--name", "-w", "workspace.yaml")
+
+
+def commands_of_the_page() -> list[list[str]]:
+    page = (REPOSITORY / "docs" / "how-to" / "upgrade.md").read_text(encoding="utf-8")
+    return [line.split() for line in re.findall(r"exec daemon (dagster sensor .+)$", page, re.MULTILINE)]
+
+
 @contextmanager
 def source_locked(deployment: Deployment) -> Iterator[None]:
     """While it is, the load can neither go on nor end."""
@@ -75,6 +102,11 @@ def source_locked(deployment: Deployment) -> Iterator[None]:
         connection.execute("LOCK TABLE orders")
         yield
         connection.rollback()
+
+
+def waiting_runs(stack: Stack) -> int:
+    with DagsterInstance.from_config(str(stack.home)) as instance:
+        return instance.get_runs_count(RunsFilter(statuses=[DagsterRunStatus.QUEUED]))
 
 
 def only_run(stack: Stack) -> DagsterRun:
