@@ -51,7 +51,7 @@ def run(workspace: Workspace, tmp_path: Path) -> Run:
             "databricks_volume": VOLUME,
             "databricks_python_file": FILE,
             "databricks_poll_seconds": 0.2,
-            "databricks_cancel_seconds": 5.0,
+            "databricks_cancel_seconds": 120.0,
             "databricks_patience_seconds": 3.0,
         }
         chosen = DatabricksSettings.model_validate(defaults | settings)
