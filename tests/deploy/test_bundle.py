@@ -251,6 +251,14 @@ def test_the_control_database_cannot_be_deleted_with_the_bundle(bundle: Bundle) 
     assert instance["lifecycle"] == {"prevent_destroy": True}
 
 
+def test_the_wheel_lies_where_only_its_deployer_may_write_and_the_loader_may_read(bundle: Bundle) -> None:
+    """Who may write there decides which code runs with the loader's rights; /Workspace/Shared is open to everybody."""
+    for target in bundle.root["targets"].values():
+        path = target.get("workspace", {}).get("root_path", "/Workspace/Users/somebody")
+        assert path.startswith("/Workspace/Users/")
+    assert bundle.root["permissions"] == [{"level": "CAN_VIEW", "service_principal_name": "${var.loader}"}]
+
+
 def test_it_holds_no_secret(bundle: Bundle) -> None:
     text = "\n".join(path.read_text(encoding="utf-8") for path in FOLDER.rglob("*.yml"))
     assert not re.search(r"(?i)dapi[0-9a-f]{8}|password|client_secret", text)
