@@ -185,7 +185,7 @@ def test_a_volume_that_is_closed_in_mid_run_costs_no_outcome(run: Run, workspace
 def test_a_workspace_that_stays_silent_is_an_error_that_says_the_run_may_go_on(run: Run, workspace: Workspace) -> None:
     workspace.faults.add("GET", "jobs/runs/get", 500)
     with pytest.raises(TransientError, match=r"cannot answer now.*asked for run 1001.*may go on"):
-        run("time.sleep(30)")
+        run("time.sleep(30)", databricks_cancel_seconds=1.0)
 
 
 def test_throttling_that_does_not_end_is_told(run: Run, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -162,17 +162,27 @@ def test_a_token_that_cannot_be_renewed_for_a_while_costs_no_run(
     assert not refusals
 
 
+@pytest.mark.parametrize(
+    ("code", "kind", "words"),
+    [
+        ("slow_down", TransientError, "whoever issues its tokens gives none now: slow_down"),
+        ("invalid_client", ConfigurationError, "does not accept the credentials: invalid_client"),
+    ],
+)
 def test_a_token_that_is_not_renewed_any_more_ends_the_watch_and_says_why(
-    run: Run, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+    run: Run, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, code: str, kind: type[DataLoaderError], words: str
 ) -> None:
     robot(workspace, monkeypatch)
 
+    def refuse(*_: object) -> str:
+        raise ApiError(401, code, "not now")
+
     def use(messages: Messages) -> list[Any]:
         next(message for message in messages if message == "first")
-        workspace.faults.add("POST", "oidc/v1/token", 429)
+        monkeypatch.setattr(workspace.identity, "grant", refuse)
         return list(messages)
 
-    with pytest.raises(TransientError, match=r"whoever issues its tokens gives none now.*may go on"):
+    with pytest.raises(kind, match=rf"{words}.*asked for run 1001\..*may go on"):
         run("say('first'); time.sleep(600)", use)
 
 

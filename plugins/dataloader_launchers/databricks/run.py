@@ -88,11 +88,10 @@ class DatabricksRun:
                 except OSError as error:
                     if not may_pass(error) or time.monotonic() - self._answered > patience_seconds:
                         raise
-        except TransientError as error:
-            raise TransientError(
-                f"{error.problem} Its run {self.run_id} may go on.",
-                cure="The sensor cancels it when the workspace answers again.",
-            ) from None
+        except DataLoaderError as error:
+            ended = "The sensor cancels it when the workspace answers again."
+            cure = ended if error.transient else f"{error.cure} {ended}"
+            raise type(error)(f"{error.problem} Its run {self.run_id} may go on.", cure=cure) from None
 
     def cancel(self) -> None:
         """Ask the workspace to cancel it, which takes its time. Asking again is harmless.
