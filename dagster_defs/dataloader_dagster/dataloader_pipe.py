@@ -1,7 +1,7 @@
 """The entry of a load's process: what a launcher starts, on this machine or on a cluster.
 
-Reads its order from the Pipes context, loads the tables, and reports each outcome as it ends. The exit code is 0
-with a status per table; anything else means that the process itself failed. Does not import Dagster.
+Reads its order from the Pipes context, loads the tables, and reports each outcome as it ends. It ends well, with a
+status per table; SystemExit and any other exception mean that the process itself failed. Does not import Dagster.
 """
 
 from __future__ import annotations
@@ -83,7 +83,8 @@ class Cancellation:
             loader.cancel()
 
 
-def main() -> int:
+def main() -> None:
+    """Raises whatever made the process itself fail, SystemExit among it: a wheel task ignores what is returned."""
     from dagster_pipes import (
         PipesCliArgsParamsLoader,
         PipesEnvVarParamsLoader,
@@ -94,7 +95,7 @@ def main() -> int:
     parameters = next((p for p in (loader() for loader in loaders) if p.is_dagster_pipes_process()), None)
     if parameters is None:
         sys.stderr.write("This is started by a launcher, inside a Dagster run. By hand: dataloader load TABLE\n")
-        return 2
+        sys.exit(2)
     cancellation = Cancellation()
     # Databricks may run this in a thread that is not the main one, where signals cannot be caught.
     with suppress(ValueError):
@@ -108,7 +109,6 @@ def main() -> int:
             load(app, pipes.extras, Reporter(pipes), cancellation)
         finally:
             app.close()
-    return 0
 
 
 def take_on(environment: MutableMapping[str, str], given: Mapping[str, str]) -> None:
@@ -191,6 +191,5 @@ def _watch_parent(environment: Mapping[str, str], lost: Callable[[], None]) -> N
 
 
 if __name__ == "__main__":
-    # Some Databricks runtimes take any SystemExit for a failure, that of 0 as well.
-    if code := main():
-        sys.exit(code)
+    # No sys.exit after it: some Databricks runtimes take any SystemExit for a failure, that of 0 as well.
+    main()

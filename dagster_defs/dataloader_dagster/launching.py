@@ -61,7 +61,7 @@ def end_orphans(app: App, runs: DagsterRuns, log: Logger, seconds: float = ORPHA
             if _answer(partial(launchers[run.launcher].end, run.reference), ends):
                 app.control.launch_ended(run)
             else:
-                _warn_once(app, run, "went on without its Dagster run; it is cancelled.", log)
+                _warn_once(app, run, "goes on without its Dagster run; it was asked to end.", log)
         except TimeoutError:
             log.warning(f"{run.url or run.reference} and later ones are looked at by the next tick: no time is left.")
             return

@@ -45,7 +45,7 @@ def cancel(
         text = message or f"cancelled by {this_process(kind='hand').user or 'a person'} on the command line"
         dataloader.control.cancel(table, message=text)
     out.document({"control_key": table, "cancelled": True})
-    out.say(f"The load of {table} is cancelled.")
+    out.say(f"The load of {table} is cancelled: its row is Failed, and what carries it stops at its next look.")
 
 
 def adopt(out: Output, table: TableName) -> None:

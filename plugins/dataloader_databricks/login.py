@@ -36,6 +36,11 @@ class LoginTimeoutError(TimeoutError):
     """Who issues the credentials has not answered in time."""
 
 
+class LoginFailedError(OSError):
+    """No token was given; the cause says why. An OSError, as all that calls raise is: the SDK's own are ValueErrors and
+    others, by which nobody tells a moment's trouble of whoever issues tokens from a wrong argument."""
+
+
 class BoundedCredentials(CredentialsStrategy):
     """The SDK's own choice of credentials, with an end to all waiting."""
 
@@ -52,10 +57,20 @@ class BoundedCredentials(CredentialsStrategy):
     def __call__(self, config: Config) -> Callable[[], Headers]:
         if _only_the_clusters_own(config):
             return self._sdk(config)
-        headers: Callable[[], Headers] = _Question(lambda: self._sdk(config)).answer(self._seconds)
+        headers = self._first(config)
         if self.auth_type() in _AT_HAND:
             return headers
         return _Renewed(headers, lambda: self._sdk(config)(), self._seconds).current
+
+    def _first(self, config: Config) -> Callable[[], Headers]:
+        try:
+            headers: Callable[[], Headers] = _Question(lambda: self._sdk(config)).answer(self._seconds)
+        except ValueError as error:
+            if error.__cause__ is None:
+                # Nothing is configured. Where something is and failed, the SDK wraps what it raised.
+                raise
+            raise LoginFailedError from error.__cause__
+        return headers
 
 
 class _Renewed:
@@ -70,7 +85,12 @@ class _Renewed:
         if self._question.is_lost:
             # It holds the SDK's lock for as long as its connection lasts: only a new login gets round it.
             self._question = _Question(self._anew)
-        headers: Headers = self._question.answer(self._seconds)
+        try:
+            headers: Headers = self._question.answer(self._seconds)
+        except OSError:
+            raise
+        except Exception as error:
+            raise LoginFailedError from error
         return headers
 
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from dataloader_core.redaction import redact_known
+from dataloader_core.settings import mask_url
 
 if TYPE_CHECKING:
     from databricks.sdk.core import ApiClient, Config
@@ -28,6 +29,9 @@ Kind = Literal[
     "unavailable",
     "unreachable",
     "silent",
+    "tokenless",
+    "stranger",
+    "full",
 ]
 CALL_SECONDS: Final = 10
 RETRY_SECONDS: Final = 20
@@ -43,6 +47,9 @@ _PHRASES: Final[Mapping[Kind, str]] = {
     "unavailable": "cannot answer now",
     "unreachable": "cannot be reached",
     "silent": "was not logged in to in time",
+    "tokenless": "was not logged in to: whoever issues its tokens gives none now",
+    "stranger": "does not answer a login as a workspace does",
+    "full": "has no room for more now",
 }
 _CURES: Final[Mapping[Kind, str]] = {
     "unconfigured": "Set DATABRICKS_HOST with DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET (or DATABRICKS_TOKEN), "
@@ -54,10 +61,17 @@ _CURES: Final[Mapping[Kind, str]] = {
     "throttled": "Try again later; fewer processes at once help.",
     "unavailable": "Try again later.",
     "unreachable": "Check DATABRICKS_HOST, the network and its proxies.",
-    "silent": "Check DATABRICKS_HOST, the network and its proxies: whoever issues the tokens takes the request and "
-    "does not answer it.",
+    "silent": "Try again later. Whoever issues the tokens does not answer it, or throttles or fails for so long; else "
+    "check DATABRICKS_HOST, the network and its proxies.",
+    "tokenless": "Try again later; it throttles or fails. The login itself was not refused.",
+    "stranger": "Correct DATABRICKS_HOST.",
+    "full": "Try again when less runs, let fewer runs go at a time, or have the quota raised.",
 }
 _OAUTH: Final = re.compile(r"(?:invalid|unauthorized|unsupported|access)_[a-z_]+\b")
+"""Codes of a refusal (RFC 6749, 5.2)."""
+_OAUTH_OTHER: Final = re.compile(r"(?!unknown\b)[a-z_]+(?=: )")
+_FULL: Final = re.compile("(?:QUOTA|RESOURCE_LIMIT)_EXCEEDED")
+"""By a status 400, though nothing is wrong with what was asked for."""
 _NAMED_ENVIRONMENT: Final = ("DATABRICKS_", "ARM_", "GOOGLE_")
 
 
@@ -83,7 +97,7 @@ class WorkspaceError(Exception):
     @property
     def transient(self) -> bool:
         """Whether the same call may succeed later, with nothing changed."""
-        return self.kind in ("throttled", "unavailable", "unreachable", "silent")
+        return self.kind in ("throttled", "unavailable", "unreachable", "silent", "tokenless", "full")
 
 
 def is_configured(environ: Mapping[str, str] | None = None) -> bool:
@@ -164,29 +178,30 @@ def new_config(call_seconds: int, retry_seconds: int) -> Config:
             # Threads of the SDK that renew tokens keep a process from ending for as long as they hang.
             disable_async_token_refresh=True,
         )
-    except login.LoginTimeoutError as error:
-        raise WorkspaceError("silent", host, str(error)) from None
+    except (login.LoginTimeoutError, login.LoginFailedError) as error:
+        raise explained(error, host) from None
     except Exception as error:  # noqa: BLE001  # every way to log in raises its own, all meaning that it is not set up
         # Their text lists the configuration; which part of it is secret is not for us to guess.
         raise WorkspaceError("unreachable" if _has(error, OSError) else "unconfigured", host) from None
 
 
-class _NoTokens(logging.Filter):
-    """At level DEBUG the SDK logs what it was answered, tokens for databases among it."""
+class _NoSecrets(logging.Filter):
+    """At level DEBUG the SDK logs what it was answered: tokens for databases, reasons with a URL and its password."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        first, _, rest = record.getMessage().partition("\n")
+        first, *rest = record.getMessage().split("\n")
         if rest and "/credentials" in first:
-            record.msg, record.args = first, None
+            rest = []
+        record.msg, record.args = "\n".join(map(mask_url, [first, *rest])), None
         return True
 
 
-_no_tokens: Final = _NoTokens()
+_no_secrets: Final = _NoSecrets()
 
 
 def hush() -> None:
-    """Keep tokens out of the SDK's debug log. Harmless if called twice."""
-    logging.getLogger("databricks.sdk").addFilter(_no_tokens)
+    """Keep secrets out of the SDK's debug log. Harmless if called twice."""
+    logging.getLogger("databricks.sdk").addFilter(_no_secrets)
 
 
 def explained(error: BaseException, host: str) -> WorkspaceError:
@@ -194,10 +209,12 @@ def explained(error: BaseException, host: str) -> WorkspaceError:
     from databricks.sdk.errors.base import DatabricksError
     from requests import RequestException
 
-    from dataloader_databricks.login import LoginTimeoutError
+    from dataloader_databricks.login import LoginFailedError, LoginTimeoutError
 
     if isinstance(error, LoginTimeoutError):
         return WorkspaceError("silent", host, str(error))
+    if isinstance(error, LoginFailedError):
+        return _of_login(error, host)
     if isinstance(error, TimeoutError) and error.__cause__ is not None:
         # What was tried again until the time was over.
         error = error.__cause__
@@ -207,16 +224,38 @@ def explained(error: BaseException, host: str) -> WorkspaceError:
     if isinstance(error, RequestException | OSError):
         # Their texts repeat the URL in full and say little else.
         return WorkspaceError("unreachable", host, type(error).__name__)
-    if isinstance(error, ValueError):
-        # From the source of the workspace's own tokens; a code of OAuth (RFC 6749, 5.2) says that they were refused.
-        return (
-            WorkspaceError("unauthenticated", host, said) if _OAUTH.match(said) else WorkspaceError("unavailable", host)
-        )
     return WorkspaceError("unavailable", host, type(error).__name__)
+
+
+def _of_login(error: BaseException, host: str) -> WorkspaceError:
+    """What stands behind a login that failed. Texts of those who issue tokens are not repeated, but for OAuth's codes:
+    they may hold anything, a page of HTML among it."""
+    from databricks.sdk.errors.base import DatabricksError
+    from requests import RequestException
+
+    root: BaseException = error
+    while root.__cause__ is not None and not isinstance(root, DatabricksError | RequestException):
+        root = root.__cause__
+    if isinstance(root, DatabricksError):
+        found = explained(root, host)
+        return WorkspaceError("stranger", host) if found.kind in ("missing", "refused") else found
+    if isinstance(root, RequestException):
+        return WorkspaceError("unreachable", host, type(root).__name__)
+    if isinstance(root, OSError):
+        # A program such as az, which nobody has logged in with.
+        return WorkspaceError("unconfigured", host)
+    said = _first_line(root)
+    if _OAUTH.match(said):
+        return WorkspaceError("unauthenticated", host, said)
+    other = _OAUTH_OTHER.match(said)
+    return WorkspaceError("tokenless", host, other[0] if other else "")
 
 
 def _kind(error: BaseException) -> Kind:
     from databricks.sdk import errors
+
+    if _FULL.search(f"{getattr(error, 'error_code', '')}"):
+        return "full"
 
     kinds: Sequence[tuple[type[Exception], Kind]] = (
         (errors.Unauthenticated, "unauthenticated"),
@@ -230,7 +269,7 @@ def _kind(error: BaseException) -> Kind:
 
 
 def _first_line(error: BaseException) -> str:
-    lines = [line for line in redact_known(str(error)).splitlines() if line.strip()]
+    lines = [line for line in mask_url(redact_known(str(error))).splitlines() if line.strip()]
     return lines[0].strip()[:300] if lines else ""
 
 

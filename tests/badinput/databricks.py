@@ -13,6 +13,15 @@ a workspace that is unreachable
 a login that is never answered
     ../databricks/test_login.py::test_a_login_that_is_not_answered_is_given_up
     ../databricks/test_login.py::test_a_login_whose_connection_is_dead_does_not_stop_later_ones
+whoever issues tokens throttles, fails, or is away
+    ../databricks/test_login.py::test_whoever_issues_tokens_and_throttles_or_fails_is_no_missing_login
+    ../databricks/test_told.py::test_a_token_that_cannot_be_renewed_for_a_while_costs_no_run
+    ../databricks/test_told.py::test_a_token_that_is_not_renewed_any_more_ends_the_watch_and_says_why
+    ../secrets/test_key_vault.py::test_an_identity_provider_that_throttles_or_fails_is_no_missing_login
+    ../secrets/test_key_vault.py::test_an_identity_provider_that_is_away_is_no_missing_login
+a workspace or a cloud that has no room
+    ../databricks/test_told.py::test_a_workspace_that_is_full_refuses_a_run_for_now
+    ../databricks/test_told.py::test_a_run_that_found_no_room_may_find_it_later
 no login at all
     ../databricks/test_launcher.py::test_without_a_login_the_variables_are_named
     ../control/test_lakebase.py::test_without_a_workspace_the_cure_names_the_variables
@@ -55,6 +64,8 @@ a run that cannot be cancelled now
     ../databricks/test_ends.py::test_a_run_that_cannot_be_cancelled_now_is_cancelled_by_a_tick
     ../databricks/test_ends.py::test_a_run_that_is_found_and_cannot_be_cancelled_now_is_cancelled_by_a_tick
     ../dagster/test_instances.py::test_a_run_that_cannot_be_ended_is_told_once_and_tried_again
+a run that was asked to end and goes on
+    ../databricks/test_told.py::test_a_run_that_was_asked_to_end_and_goes_on_is_not_told_to_have_ended
 a task killed by memory, a timeout, a lost cluster, people
     ../databricks/test_ends.py::test_a_run_that_the_workspace_ends_is_red_and_keeps_what_it_reported
     ../databricks/test_ends.py::test_what_a_run_did_and_could_not_say_is_found_in_the_control_database

@@ -19,6 +19,8 @@ _DAGSTERS_OWN = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
+            # Several processes, each waited for with patience.
+            item.add_marker(pytest.mark.timeout(900))
             for warning in _DAGSTERS_OWN:
                 item.add_marker(pytest.mark.filterwarnings(warning))
 

@@ -26,6 +26,8 @@ from tests.conftest import LOGIN, PASSWORD, PostgresServer
 SECRET = "DATALOADER_SECRET_TEST"
 KEY = "src"
 T = TypeVar("T")
+PATIENCE_SECONDS = 240.0
+"""When a test gives up. What it waits for takes a second or two, and many on a machine that is busy."""
 
 
 class Deployment:
@@ -121,7 +123,7 @@ class Deployment:
     def status(self, control_key: str) -> TableStatus:
         return self.control.status([control_key])[0]
 
-    def until(self, control_key: str, state: str, seconds: float = 30) -> TableStatus:
+    def until(self, control_key: str, state: str, seconds: float = PATIENCE_SECONDS) -> TableStatus:
         return until(lambda: self.status(control_key), lambda found: found.last_status == state, seconds)
 
     @contextmanager
@@ -141,14 +143,14 @@ class Deployment:
         try:
             yield done
         finally:
-            thread.join(60)
+            thread.join(PATIENCE_SECONDS)
             assert not thread.is_alive()
 
     def materialized(self, *key: str) -> dict[str, Any]:
         """Metadata of an asset's last materialization."""
         from dagster import AssetKey
 
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE_SECONDS
         # the control row says Succeeded before the event of it has passed through the run
         while (event := self.instance.get_latest_materialization_event(AssetKey(list(key)))) is None:
             if time.monotonic() > deadline:
@@ -159,7 +161,7 @@ class Deployment:
         return {name: entry.value for name, entry in event.asset_materialization.metadata.items()}
 
 
-def until(ask: Callable[[], T], good: Callable[[T], bool], seconds: float = 30) -> T:
+def until(ask: Callable[[], T], good: Callable[[T], bool], seconds: float = PATIENCE_SECONDS) -> T:
     deadline = time.monotonic() + seconds
     while not good(found := ask()):
         assert time.monotonic() < deadline, f"still {found} after {seconds} s"

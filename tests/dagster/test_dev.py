@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from dagster import DagsterRunStatus
 
-from tests.dagster.deployment import Deployment, until
+from tests.dagster.deployment import PATIENCE_SECONDS, Deployment, until
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def dagster_dev(folder: Path) -> Iterator[None]:
         finally:
             process.send_signal(signal.SIGINT)
             try:
-                process.wait(30)
+                process.wait(PATIENCE_SECONDS)
             finally:
                 _end_session(process.pid)
 
@@ -49,17 +49,16 @@ def _end_session(leader: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
 def test_dagster_loads_what_is_due_and_a_cancelled_run_ends_in_failed(deployment: Deployment, tmp_path: Path) -> None:
     good, stuck = deployment.add_table("good", rows=7), deployment.add_table("stuck")
     with deployment.locked("stuck"), dagster_dev(tmp_path):
-        deployment.until(good, "Succeeded", 120)
-        deployment.until(stuck, "In Progress", 30)
+        deployment.until(good, "Succeeded")
+        deployment.until(stuck, "In Progress")
         assert deployment.materialized("bronze", "test", "good")["rows"] == 7
         [run] = deployment.instance.get_runs()
         assert deployment.instance.run_launcher.terminate(run.run_id)
-        until(lambda: deployment.instance.get_run_by_id(run.run_id), lambda r: r is not None and r.is_finished, 60)
-        deployment.until(stuck, "Failed", 30)
+        until(lambda: deployment.instance.get_run_by_id(run.run_id), lambda r: r is not None and r.is_finished)
+        deployment.until(stuck, "Failed")
     ended = deployment.instance.get_run_by_id(run.run_id)
     assert ended is not None
     assert ended.status is DagsterRunStatus.CANCELED
@@ -67,7 +66,6 @@ def test_dagster_loads_what_is_due_and_a_cancelled_run_ends_in_failed(deployment
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
 def test_definitions_that_were_loaded_without_a_control_database_heal_by_themselves(
     deployment: Deployment, tmp_path: Path
 ) -> None:
@@ -84,7 +82,7 @@ def test_definitions_that_were_loaded_without_a_control_database_heal_by_themsel
 
         deployment.app = App.from_environment()
         deployment.control = deployment.app.control
-        deployment.until(key, "Succeeded", 150)
+        deployment.until(key, "Succeeded")
 
 
 def _allow_connections(admin: str, name: str, allowed: bool) -> None:

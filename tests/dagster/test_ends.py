@@ -18,7 +18,7 @@ from dagster import build_run_status_sensor_context as sensor_context
 
 from dataloader_dagster.monitors import reconcile
 from dataloader_dagster.requests import loads_of
-from tests.dagster.deployment import Deployment, until
+from tests.dagster.deployment import PATIENCE_SECONDS, Deployment, until
 
 TICK = """
 from dagster import DagsterInstance, build_sensor_context
@@ -55,8 +55,8 @@ def test_cancelling_a_run_stops_its_load_and_is_no_success(deployment: Deploymen
         # What Dagster's own termination does: the run's state first, then the signal.
         deployment.instance.report_run_canceling(run)
         process.send_signal(signal.SIGINT)
-        process.wait(40)
-        until(lambda: os.path.exists(f"/proc/{holder['pid']}"), lambda there: not there, 5)
+        process.wait(PATIENCE_SECONDS)
+        until(lambda: os.path.exists(f"/proc/{holder['pid']}"), lambda there: not there)
     ended = deployment.instance.get_run_by_id(run.run_id)
     assert ended is not None
     assert ended.status is DagsterRunStatus.CANCELED
@@ -71,7 +71,7 @@ def test_a_killed_run_takes_its_load_along(deployment: Deployment, tmp_path: Pat
         [[holder]] = deployment.sql("SELECT claim_holder FROM control.table_control", control=True)
         process.kill()
         process.wait()
-        until(lambda: os.path.exists(f"/proc/{holder['pid']}"), lambda there: not there, 20)
+        until(lambda: os.path.exists(f"/proc/{holder['pid']}"), lambda there: not there)
     # What Dagster's run monitoring does when it finds the worker gone.
     deployment.instance.report_run_failed(run)
     reconcile_run(deployment, run.run_id, DagsterEventType.RUN_FAILURE)

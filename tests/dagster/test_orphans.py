@@ -60,12 +60,12 @@ def test_a_client_that_hangs_does_not_hold_up_the_tick(forgotten: Callable[..., 
 
     def hang(reference: str) -> bool:
         asked.append(reference)
-        return release.wait(30)
+        return release.wait(300)
 
     began = time.monotonic()
     assert forgotten(hang, "one", "two", seconds=0.2) == []
     assert forgotten(hang, "one", "two", seconds=0.2) == []
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60
     assert asked == ["one"], "what hangs does not pile up"
     release.set()
     assert forgotten(lambda reference: True, "one", "two") == ["one", "two"]

@@ -10,7 +10,10 @@ import pytest
 from tests.conftest import PostgresServer
 from tests.dagster.deployment import Deployment
 from tests.databricks.site import Site
+from tests.databricks.tasks import run
 from tests.databricks.workspace import Workspace
+
+__all__ = ["run"]
 
 # What Dagster's own Pipes session warns of about itself is no error of ours.
 _DAGSTERS_OWN = (
@@ -22,6 +25,8 @@ _DAGSTERS_OWN = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
+            # Several processes, each waited for with patience.
+            item.add_marker(pytest.mark.timeout(900))
             for warning in _DAGSTERS_OWN:
                 item.add_marker(pytest.mark.filterwarnings(warning))
 

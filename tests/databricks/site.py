@@ -42,7 +42,7 @@ class Site:
         # As a cluster's own variables: the settings of loads and the secrets of sources are there, not in the order.
         self.variables = {"DATALOADER_CONTROL_URL": deployment.control_url, SECRET: PASSWORD}
         self.clusters.existing[CLUSTER] = self.variables
-        self.set(volume=VOLUME, poll_seconds="0.2", cancel_seconds="10", patience_seconds="5")
+        self.set(volume=VOLUME, poll_seconds="0.2", cancel_seconds="120", patience_seconds="60")
         self.on_cluster()
 
     def set(self, **settings: str) -> None:

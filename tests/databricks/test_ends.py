@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from dagster import AssetKey, DagsterEventType, DagsterRunStatus
 
-from tests.dagster.deployment import Deployment, until
+from tests.dagster.deployment import PATIENCE_SECONDS, Deployment, until
 from tests.dagster.test_ends import reconcile_run, run_of_its_own
 from tests.dagster.test_runs import failure
 from tests.databricks.site import Site
@@ -83,7 +83,7 @@ def cancel(deployment: Deployment, process: subprocess.Popen[bytes], run_id: str
     assert run is not None
     deployment.instance.report_run_canceling(run)
     process.send_signal(signal.SIGINT)
-    process.wait(60)
+    process.wait(PATIENCE_SECONDS)
 
 
 def assert_cancelled(site: Site, key: str, run_id: str) -> None:
@@ -148,7 +148,7 @@ def test_cancelling_a_run_in_the_middle_of_a_load(site: Site, tmp_path: Path) ->
     with site.deployment.locked("stuck"), run_of_its_own(site.deployment, tmp_path) as (process, run):
         site.deployment.until(key, "In Progress")
         cancel(site.deployment, process, run.run_id)
-        until(lambda: is_gone(process_of(site.runs.only())), bool, 5)
+        until(lambda: is_gone(process_of(site.runs.only())), bool)
     assert_cancelled(site, key, run.run_id)
 
 

@@ -10,7 +10,8 @@ from dagster import DagsterRunStatus
 
 from tests.conftest import PASSWORD
 from tests.dagster.deployment import SECRET, until
-from tests.databricks.site import CLUSTER, ENTRY_FILE, Site
+from tests.dagster.test_runs import failure
+from tests.databricks.site import CLUSTER, ENTRY_FILE, JOB, Site
 from tests.databricks.workspace.secrets import Secrets
 
 PLACES: dict[str, Callable[[Site], None]] = {
@@ -34,6 +35,24 @@ def test_tables_are_loaded_in_one_run_wherever_it_happens(site: Site, place: str
     assert (site.rows("orders"), site.rows("customers")) == (5, 7)
     assert deployment.materialized("bronze", "test", "customers")["rows"] == 7
     assert len(site.runs.runs) == 1
+
+
+@pytest.mark.parametrize("entry", ["wheel", "file"])
+def test_a_job_that_does_not_pass_its_order_on_fails_on_databricks_too(site: Site, entry: str) -> None:
+    """What a wheel task's function returns is nobody's: the run would be green, and no table loaded."""
+    site.by_job(declares_parameters=True)
+    [task] = site.jobs.jobs[JOB]["tasks"]
+    if entry == "file":
+        del task["python_wheel_task"]
+        task["spark_python_task"] = {"python_file": ENTRY_FILE}
+    else:
+        del task["python_wheel_task"]["parameters"]
+    key = site.deployment.add_table("orders")
+    [request] = site.deployment.tick()
+    run = site.deployment.execute(request)
+    assert site.runs.only().result == "FAILED"
+    assert "started by a launcher, inside a Dagster run" in failure(site.deployment, run.run_id)
+    assert site.deployment.status(key).last_status == "Failed"
 
 
 def test_the_entry_can_be_a_file_of_the_workspace(site: Site) -> None:

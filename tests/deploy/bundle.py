@@ -14,6 +14,7 @@ REPOSITORY: Final = Path(__file__).parents[2]
 FOLDER: Final = REPOSITORY / "deploy" / "databricks"
 GIVEN: Final = {"loader": "11111111-aaaa", "orchestrator": "22222222-bbbb"}
 """Variables that whoever deploys must give."""
+DEPLOYER: Final = "someone"
 _REFERENCE = re.compile(r"\$\{([a-z_.]+)\}")
 
 
@@ -34,9 +35,7 @@ class Bundle:
         Raises:
             KeyError: a reference to nothing.
         """
-        merged: dict[str, dict[str, dict[str, Any]]] = {}
-        for kind, name, resource in self._declared():
-            merged.setdefault(kind, {})[name] = resource
+        merged = self._merged(development=self.root["targets"][target]["mode"] == "development")
         variables = self._variables(target)
 
         def value(path: str) -> str:
@@ -57,6 +56,16 @@ class Bundle:
         """Names of the variables that are used anywhere."""
         texts = yaml.safe_dump([dict(self.root), *map(dict, self.files.values())])
         return {path.partition(".")[2] for path in _REFERENCE.findall(texts) if path.startswith("var.")}
+
+    def _merged(self, *, development: bool) -> dict[str, dict[str, dict[str, Any]]]:
+        """By type and name. In the mode development the command line puts the deployer's name before those of jobs and
+        schemas, and of nothing else here: databricks/cli, ``apply_presets.go``."""
+        prefixes = {"jobs": f"[dev {DEPLOYER}] ", "schemas": f"dev_{DEPLOYER}_"} if development else {}
+        merged: dict[str, dict[str, dict[str, Any]]] = {}
+        for kind, name, resource in self._declared():
+            named = resource | {"name": prefixes.get(kind, "") + resource["name"]}
+            merged.setdefault(kind, {})[name] = named
+        return merged
 
     def _declared(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
         for file in self.files.values():

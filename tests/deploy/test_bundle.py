@@ -146,8 +146,27 @@ def test_the_settings_it_gives_are_settings_that_the_program_reads(bundle: Bundl
             assert settings.control_url is not None
 
 
-def test_its_scope_is_one_that_loads_may_use(bundle: Bundle) -> None:
-    resources = bundle.resources("prod")
+@pytest.mark.parametrize("target", TARGETS)
+def test_rows_wait_in_the_volume_that_it_makes_whatever_the_target_calls_its_schema(
+    bundle: Bundle, target: str
+) -> None:
+    resources = bundle.resources(target)
+    path = f"/Volumes/{_full_name(resources['volumes']['staging']).replace('.', '/')}"
+    assert [given["DATALOADER_STAGING"] for job in resources["jobs"].values() for given in environments(job)] == [path]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_no_name_of_a_resource_is_written_where_it_is_used(bundle: Bundle, target: str) -> None:
+    """A target may call it otherwise: the volumes' schema is the schema that is made."""
+    resources = bundle.resources(target)
+    [schema] = resources["schemas"].values()
+    assert {volume["schema_name"] for volume in resources["volumes"].values()} == {schema["name"]}
+    assert (schema["name"] == "dataloader") == (target == "prod")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_its_scope_is_one_that_loads_may_use(bundle: Bundle, target: str) -> None:
+    resources = bundle.resources(target)
     [scope] = resources["secret_scopes"].values()
     for job in resources["jobs"].values():
         for given in environments(job):
@@ -173,9 +192,23 @@ def test_it_grants_no_more_than_its_page_says(bundle: Bundle) -> None:
     assert granted == {"USE_SCHEMA", "READ_VOLUME", "WRITE_VOLUME"}
     assert all(privilege.replace("_", " ") in page for privilege in granted)
     levels = {
-        p["level"] for kind in ("jobs", "secret_scopes") for r in resources[kind].values() for p in r["permissions"]
+        (kind, p["level"], principals()[p["service_principal_name"]])
+        for kind in ("jobs", "secret_scopes", "database_instances")
+        for resource in resources[kind].values()
+        for p in resource["permissions"]
     }
-    assert levels == {"CAN_MANAGE_RUN", "READ"}
+    assert levels == {
+        ("jobs", "CAN_MANAGE_RUN", "orchestrator"),
+        ("secret_scopes", "READ", "loader"),
+        ("database_instances", "CAN_USE", "orchestrator"),
+        ("database_instances", "CAN_USE", "loader"),
+    }
+    assert all(level.replace("_", " ") in page for _, level, _ in levels)
+
+
+def principals() -> dict[str, str]:
+    """Whose application id it is."""
+    return {application_id: name for name, application_id in GIVEN.items()}
 
 
 def grants_of_the_page() -> set[tuple[str, str, str]]:
@@ -187,9 +220,8 @@ def grants_of_the_page() -> set[tuple[str, str, str]]:
 
 def test_the_pages_grants_are_those_of_the_bundle(bundle: Bundle) -> None:
     resources = bundle.resources("prod")
-    principals = {application_id: name for name, application_id in GIVEN.items()}
     granted = {
-        (_full_name(resource), principals[grant["principal"]], privilege.replace("_", " "))
+        (_full_name(resource), principals()[grant["principal"]], privilege.replace("_", " "))
         for kind in ("schemas", "volumes")
         for resource in resources[kind].values()
         for grant in resource["grants"]
@@ -217,6 +249,14 @@ def test_the_volume_of_the_messages_is_one_for_all_files(bundle: Bundle) -> None
 def test_the_control_database_cannot_be_deleted_with_the_bundle(bundle: Bundle) -> None:
     [instance] = bundle.resources("prod")["database_instances"].values()
     assert instance["lifecycle"] == {"prevent_destroy": True}
+
+
+def test_the_wheel_lies_where_only_its_deployer_may_write_and_the_loader_may_read(bundle: Bundle) -> None:
+    """Who may write there decides which code runs with the loader's rights; /Workspace/Shared is open to everybody."""
+    for target in bundle.root["targets"].values():
+        path = target.get("workspace", {}).get("root_path", "/Workspace/Users/somebody")
+        assert path.startswith("/Workspace/Users/")
+    assert bundle.root["permissions"] == [{"level": "CAN_VIEW", "service_principal_name": "${var.loader}"}]
 
 
 def test_it_holds_no_secret(bundle: Bundle) -> None:

@@ -1,103 +1,115 @@
-"""The containers' processes, started by their own commands and files: a due table is loaded without anybody's help."""
+"""The containers' processes together: a due table is loaded without anybody's help, and no run outlives its server."""
 
 from __future__ import annotations
 
-import os
 import re
-import shlex
-import shutil
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import psycopg
 import pytest
-import yaml
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 
+from tests.dagster.deployment import until
 from tests.deploy.bundle import REPOSITORY
-from tests.support.deployment import Deployment, name_of, new_deployment, templates_of
+from tests.deploy.stack import Stack, die, storage_url
+from tests.support.deployment import Deployment, new_deployment, templates_of
 
-FOLDER: Final = REPOSITORY / "deploy" / "dagster"
-SECONDS: Final = 120
+SECONDS: Final = 600
+"""Not how fast it is: when it is given up."""
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    """``DAGSTER_HOME`` with the files as they are, but that the code location is on a free port of this machine."""
-    made = tmp_path / "home"
-    made.mkdir()
-    shutil.copy(FOLDER / "dagster.yaml", made)
-    place = yaml.safe_load((FOLDER / "workspace.yaml").read_text(encoding="utf-8"))
-    place["load_from"][0]["grpc_server"] |= {"host": "127.0.0.1", "port": free_port()}
-    (made / "workspace.yaml").write_text(yaml.safe_dump(place), encoding="utf-8")
+def deployment(postgres_server: Any, tmp_path: Path) -> Deployment:
+    made = new_deployment(postgres_server, templates_of(postgres_server), tmp_path)
+    made.apply()
     return made
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@pytest.fixture
+def stack(postgres_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
+    pytest.importorskip("dagster_postgres", reason="dagster-postgres is not installed")
+    made = Stack(tmp_path / "home", storage_url(postgres_server))
+    monkeypatch.setenv("DAGSTER_POSTGRES_URL", made.environment["DAGSTER_POSTGRES_URL"])
+    return made
 
 
-def commands(port: int) -> list[list[str]]:
-    """The code location's and the daemon's."""
-    text = (FOLDER / "Containerfile").read_text(encoding="utf-8")
-    [code] = re.findall(r"^CMD \[(.+)\]$", text, re.MULTILINE)
-    services = yaml.safe_load((FOLDER / "compose.yaml").read_text(encoding="utf-8"))["services"]
-    parts = [
-        part.replace("4000", str(port)).replace("0.0.0.0", "127.0.0.1") for part in shlex.split(code.replace(",", " "))
-    ]
-    return [parts, services["daemon"]["command"]]
+def wait_for(stack: Stack, deployment: Deployment, *statuses: str) -> str:
+    def status() -> str:
+        [(found,)] = deployment.sql("SELECT last_status FROM control.table_control")
+        return str(found)
 
-
-@contextmanager
-def started(command: list[str], home: Path, environment: dict[str, str]) -> Iterator[None]:
-    program = Path(sys.executable).with_name(command[0])
-    with open(home / f"{command[0]}.log", "w", encoding="utf-8") as log:
-        process = subprocess.Popen(
-            [str(program), *command[1:]], cwd=home, env=environment, stdout=log, stderr=subprocess.STDOUT
-        )
-        try:
-            yield
-        finally:
-            process.terminate()
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+    try:
+        return until(status, lambda found: found in statuses, SECONDS)
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{stack.logs()}") from None
 
 
 @pytest.mark.slow
-def test_a_due_table_is_loaded(postgres_server: Any, home: Path, tmp_path: Path) -> None:
-    pytest.importorskip("dagster_postgres", reason="dagster-postgres is not installed")
-    deployment = new_deployment(postgres_server, templates_of(postgres_server), tmp_path)
-    deployment.apply()
-    storage = postgres_server.tcp_dsn(name_of(postgres_server.new_database("dagster")))
-    of_dagster = {
-        **os.environ,
-        "DAGSTER_HOME": str(home),
-        "DAGSTER_POSTGRES_URL": storage.replace("postgresql://", "postgresql+psycopg2://"),
-    }
-    place = yaml.safe_load((home / "workspace.yaml").read_text(encoding="utf-8"))["load_from"][0]["grpc_server"]
-    with ExitStack() as running:
-        code, daemon = commands(place["port"])
-        running.enter_context(started(code, home, of_dagster | deployment.environment))
-        # As in the containers: neither the control database nor a secret of a source is known to it.
-        running.enter_context(started(daemon, home, of_dagster))
-        assert loaded(deployment), "".join(log.read_text(encoding="utf-8")[-2000:] for log in home.glob("*.log"))
+@pytest.mark.timeout(2 * SECONDS)
+def test_a_due_table_is_loaded(stack: Stack, deployment: Deployment) -> None:
+    with stack.code(deployment.environment), stack.daemon():
+        assert wait_for(stack, deployment, "Succeeded", "Failed") == "Succeeded", stack.logs()
     assert len(deployment.rows("orders")) == 100
 
 
-def loaded(deployment: Deployment) -> bool:
-    until = time.monotonic() + SECONDS
-    while time.monotonic() < until:
-        [(status,)] = deployment.sql("SELECT last_status FROM control.table_control")
-        if status in ("Succeeded", "Failed"):
-            return bool(status == "Succeeded")
-        time.sleep(0.5)
-    return False
+@pytest.mark.slow
+@pytest.mark.timeout(4 * SECONDS)
+def test_a_run_whose_code_location_died_ends_and_gives_its_slot_back(stack: Stack, deployment: Deployment) -> None:
+    stack.set("run_monitoring", poll_interval_seconds=1)
+    with stack.daemon(), source_locked(deployment):
+        with stack.code(deployment.environment) as code:
+            wait_for(stack, deployment, "In Progress")
+            die(code)
+        run = only_run(stack)
+        assert run.status is DagsterRunStatus.STARTED
+        with stack.code(deployment.environment):
+            until(lambda: only_run(stack).status, lambda status: status is DagsterRunStatus.FAILURE, SECONDS)
+            wait_for(stack, deployment, "Failed")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(4 * SECONDS)
+def test_what_waits_is_loaded_after_claiming_was_stopped_as_the_page_of_upgrades_says(
+    stack: Stack, deployment: Deployment
+) -> None:
+    stop, start = commands_of_the_page()
+    with stack.code(deployment.environment):
+        stack.set("concurrency", runs={"max_concurrent_runs": 0})
+        with stack.daemon():
+            # A claim whose run was not made yet is for the next tick, which does not come.
+            until(lambda: waiting_runs(stack), bool, SECONDS)
+        stack.run(*stop)
+        assert "master_sensor" in stack.run("dagster", "sensor", "list", "--stopped", "--name", "-w", "workspace.yaml")
+        stack.set("concurrency", runs={"max_concurrent_runs": 5})
+        with stack.daemon():
+            wait_for(stack, deployment, "Succeeded")
+        stack.run(*start)
+        assert "master_sensor" in stack.run("dagster", "sensor", "list", "--running", "--name", "-w", "workspace.yaml")
+
+
+def commands_of_the_page() -> list[list[str]]:
+    page = (REPOSITORY / "docs" / "how-to" / "upgrade.md").read_text(encoding="utf-8")
+    return [line.split() for line in re.findall(r"exec daemon (dagster sensor .+)$", page, re.MULTILINE)]
+
+
+@contextmanager
+def source_locked(deployment: Deployment) -> Iterator[None]:
+    """While it is, the load can neither go on nor end."""
+    with psycopg.connect(deployment.source_url) as connection:
+        connection.execute("LOCK TABLE orders")
+        yield
+        connection.rollback()
+
+
+def waiting_runs(stack: Stack) -> int:
+    with DagsterInstance.from_config(str(stack.home)) as instance:
+        return instance.get_runs_count(RunsFilter(statuses=[DagsterRunStatus.QUEUED]))
+
+
+def only_run(stack: Stack) -> DagsterRun:
+    with DagsterInstance.from_config(str(stack.home)) as instance:
+        [run] = instance.get_runs()
+    return run

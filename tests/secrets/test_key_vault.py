@@ -240,6 +240,33 @@ def test_without_credentials_the_cure_names_them(vault: Vault, monkeypatch: pyte
     assert "AZURE_CLIENT_ID" in str(error.cure)
 
 
+@pytest.mark.parametrize(("status", "words"), [(429, "throttles"), (500, "fails (status 500)"), (503, "status 503")])
+def test_an_identity_provider_that_throttles_or_fails_is_no_missing_login(
+    vault: Vault, monkeypatch: pytest.MonkeyPatch, status: int, words: str
+) -> None:
+    """And it does not decide how long a load waits for it."""
+    monkeypatch.setattr(backend, "LONGEST_PAUSE_SECONDS", 0.1)
+    vault.put("crm-password", VALUE)
+    vault.identity_faults = [status] * 100
+    error = refused()
+    assert isinstance(error, SecretUnavailableError)
+    assert "the identity provider" in error.problem
+    assert words in error.problem
+    vault.identity_faults = []
+    backend.forget_everything()
+    assert value("crm-password") == VALUE
+
+
+def test_an_identity_provider_that_is_away_is_no_missing_login(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend, "LONGEST_PAUSE_SECONDS", 0.1)
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("IDENTITY_ENDPOINT", f"http://127.0.0.1:{nobody.getsockname()[1]}/token")
+        error = refused()
+    assert isinstance(error, SecretUnavailableError)
+    assert "the identity provider cannot be reached" in error.problem
+
+
 @pytest.mark.parametrize("name", ["", "crm_password", "a/b", "a" * 128, "é", "a?b", "../x"])
 def test_a_name_that_key_vault_does_not_allow_is_refused_before_it_is_asked(vault: Vault, name: str) -> None:
     assert "hyphen" in str(refused(name).cure)

@@ -35,6 +35,7 @@ class Vault:
         secrets: What the vault answers for each name: ``value`` and ``attributes``.
         faults: For each name, the answers that come before its own: status, body, headers.
         resource: What the challenge says the token is for.
+        identity_faults: Statuses that the identity answers with before it gives a token.
     """
 
     def __init__(self, folder: Path, host: str) -> None:
@@ -45,6 +46,7 @@ class Vault:
         self.resource = "https://vault.azure.net"
         self.requests: list[str] = []
         self.tokens: list[str] = []
+        self.identity_faults: list[int] = []
         self.identity_header = secrets.token_hex(8)
         self._vault = _serve(_vault_handler(self))
         self._vault.socket = server_context(self.cert, key).wrap_socket(self._vault.socket, server_side=True)
@@ -139,6 +141,8 @@ def _identity_handler(vault: Vault) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             if self.headers.get("X-IDENTITY-HEADER") != vault.identity_header:
                 return self.reply(401, {"message": "no identity header"})
+            if vault.identity_faults:
+                return self.reply(vault.identity_faults.pop(), {"error": "said"}, {"Retry-After": "3600"})
             token = f"eyJ{secrets.token_urlsafe(40)}"
             vault.tokens.append(token)
             resource = parse_qs(urlsplit(self.path).query)["resource"][0]

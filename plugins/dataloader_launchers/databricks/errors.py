@@ -13,11 +13,15 @@ from dataloader_databricks.workspace import WorkspaceError
 
 @dataclass(frozen=True)
 class Subject:
-    """What a call is about: its name for people, the variable that names it, and the right that the call takes."""
+    """What a call is about: its name for people, the variable that names it, and the right that the call takes.
+
+    ``refused``: what to correct where the call itself was wrong, if not that variable.
+    """
 
     name: str
     variable: str
     grant: str
+    refused: str | None = None
 
 
 @contextmanager
@@ -34,7 +38,8 @@ def explained(host: str, subject: Subject | None = None) -> Iterator[None]:
         raise
     except WorkspaceError as error:
         raise _translated(error, subject) from None
-    # The SDK's own errors are OSErrors, and so are those of requests below it; logins that fail are ValueErrors.
+    # The SDK's own errors are OSErrors, and so are those of requests below it and of logins; it means wrong arguments,
+    # and answers that are no JSON, by ValueErrors.
     except (OSError, ValueError) as error:
         raise _translated(workspace.explained(error, host), subject) from None
 
@@ -42,6 +47,12 @@ def explained(host: str, subject: Subject | None = None) -> Iterator[None]:
 def is_transient(error: BaseException) -> bool:
     """Whether the same call may succeed later."""
     return workspace.explained(error, "").transient
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether it may be over soon for whoever has a run to lose: a credential that is refused may be being renewed."""
+    found = workspace.explained(error, "")
+    return found.transient or found.kind == "unauthenticated"
 
 
 def _translated(error: WorkspaceError, subject: Subject | None) -> DataLoaderError:
@@ -52,5 +63,5 @@ def _translated(error: WorkspaceError, subject: Subject | None) -> DataLoaderErr
     if subject is not None and error.kind == "forbidden":
         cure = f"{subject.variable} names it. It takes {subject.grant}, for an identity whose token is good."
     if subject is not None and error.kind in ("missing", "refused"):
-        cure = f"Correct {subject.variable}."
+        cure = f"Correct {(error.kind == 'refused' and subject.refused) or subject.variable}."
     return ConfigurationError(problem, cure=cure)

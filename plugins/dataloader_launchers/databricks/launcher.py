@@ -86,11 +86,9 @@ class DatabricksLauncher(Launcher):
         if ended_by is not None:
             raise ended_by
         assert run is not None, "it was started"
-        if late:
-            raise TransientError(
-                f"Run {run.run_id} was cancelled after its time limit of {order.time_limit_seconds} s."
-            )
-        run.check_end()
+        if late and run.outcome != "SUCCESS":
+            raise _too_late(run, order)
+        run.check_end(self._settings)
 
     def end(self, reference: str) -> bool:
         client = new_client(ORPHAN_RETRY_SECONDS, ORPHAN_CALL_SECONDS)
@@ -189,7 +187,7 @@ class DatabricksLauncher(Launcher):
         if run.is_over:
             return
         seconds = self._settings.databricks_cancel_seconds
-        context.log.info(f"Databricks run {run.run_id} is cancelled.")
+        context.log.info(f"Databricks run {run.run_id} is asked to end.")
         try:
             run.cancel()
             ends = time.monotonic() + seconds
@@ -200,8 +198,21 @@ class DatabricksLauncher(Launcher):
         except DataLoaderError as error:
             context.log.warning(f"Databricks run {run.run_id} could not be cancelled: {error} The sensor tries again.")
         else:
-            if not run.is_over:
-                context.log.warning(f"Databricks run {run.run_id} is {run.state} {seconds} s after it was cancelled.")
+            say = context.log.info if run.is_over else context.log.warning
+            say(f"Databricks run {run.run_id} {_how_it_is(run)}.")
+
+
+def _how_it_is(run: DatabricksRun) -> str:
+    """A request to cancel is no end of a run, and may come too late for it."""
+    if run.is_over:
+        return f"has ended: {run.outcome}"
+    return f"was asked to end and is still {run.state}; the sensor asks again until it has ended"
+
+
+def _too_late(run: DatabricksRun, order: RunOrder) -> TransientError:
+    return TransientError(
+        f"Databricks run {run.run_id} exceeded its time limit of {order.time_limit_seconds} s. It {_how_it_is(run)}."
+    )
 
 
 def new_client(retry_seconds: int, call_seconds: int = CALL_SECONDS) -> WorkspaceClient:

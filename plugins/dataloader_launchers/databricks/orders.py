@@ -43,11 +43,12 @@ def subject_of(settings: DatabricksSettings) -> Subject:
         name = f"a run on the cluster {settings.databricks_cluster_id!r}"
         return Subject(name, variable("databricks_cluster_id"), "Can Restart on the cluster")
     if settings.shape == "new_cluster":
-        right = "the right to create clusters, or a policy's"
+        right = "Can Use on the cluster policy that it names, or the entitlement to create clusters"
         return Subject("a run on a new cluster", variable("databricks_new_cluster"), right)
     if settings.shape == "serverless":
         right = "serverless compute for jobs, enabled in the workspace"
-        return Subject("a run on serverless compute", variable("databricks_environment_version"), right)
+        wrong = f"{variable('databricks_environment_version')} or {variable('databricks_libraries')}"
+        return Subject("a run on serverless compute", variable("databricks_serverless"), right, wrong)
     name = f"a run of the job {settings.databricks_job_id}"
     return Subject(name, variable("databricks_job_id"), "Can Manage Run on the job")
 

@@ -9,22 +9,15 @@ from typing import TYPE_CHECKING, Final
 from dataloader_core.errors import ConfigurationError, DataLoaderError, TransientError
 from dataloader_core.redaction import redact_known
 from dataloader_core.settings import mask_url
-from dataloader_launchers.databricks.errors import Subject, explained, is_transient
+from dataloader_launchers.databricks.cures import FULL, is_full, permanent_cure
+from dataloader_launchers.databricks.errors import Subject, explained, may_pass
+from dataloader_launchers.databricks.settings import DatabricksSettings
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
     from databricks.sdk.service.jobs import Run
 
 _OVER: Final = frozenset({"TERMINATED", "SKIPPED", "INTERNAL_ERROR"})
-# Nothing of these gets better by trying again; the values are the SDK's TerminationCodeCode.
-_CURES: Final[Mapping[str, str]] = {
-    "INVALID_CLUSTER_REQUEST": "Correct DATALOADER_DATABRICKS_NEW_CLUSTER.",
-    "INVALID_RUN_CONFIGURATION": "Correct DATALOADER_DATABRICKS_PYTHON_FILE, or the job.",
-    "LIBRARY_INSTALLATION_ERROR": "Correct DATALOADER_DATABRICKS_LIBRARIES, and let the run's identity read them.",
-    "RESOURCE_NOT_FOUND": "Correct the setting that names it.",
-    "UNAUTHORIZED_ERROR": "Grant it to the identity that the run runs as.",
-    "FEATURE_DISABLED": "Have it enabled in the workspace, or choose another place for runs.",
-}
 _SAID: Final = 1000
 """Characters of the workspace's own reason: it may repeat what a command printed."""
 _ENDS: Final[Mapping[str, str]] = {
@@ -68,11 +61,19 @@ class DatabricksRun:
     def is_over(self) -> bool:
         return self._is_gone or self.state in _OVER
 
+    @property
+    def outcome(self) -> str:
+        """How it has ended, or how it is, as the workspace calls it."""
+        if self._is_gone:
+            return "gone"
+        state = self._run.state if self._run else None
+        return state.result_state.value if state and state.result_state else self.state
+
     def look(self, patience_seconds: float = 0.0) -> None:
         """Ask how the run is. No answer is no news, for as long as the patience lasts.
 
         Raises:
-            ConfigurationError: the workspace does not let us see it.
+            ConfigurationError: the workspace does not let us see it, or has not accepted the login for so long.
             TransientError: the workspace has not answered for so long.
         """
         from databricks.sdk.errors import InvalidParameterValue, NotFound
@@ -85,16 +86,15 @@ class DatabricksRun:
                 except (NotFound, InvalidParameterValue):
                     self._is_gone = True
                 except OSError as error:
-                    if not is_transient(error) or time.monotonic() - self._answered > patience_seconds:
+                    if not may_pass(error) or time.monotonic() - self._answered > patience_seconds:
                         raise
-        except TransientError as error:
-            raise TransientError(
-                f"{error.problem} Its run {self.run_id} may go on.",
-                cure="The sensor cancels it when the workspace answers again.",
-            ) from None
+        except DataLoaderError as error:
+            ended = "The sensor cancels it when the workspace answers again."
+            cure = ended if error.transient else f"{error.cure} {ended}"
+            raise type(error)(f"{error.problem} Its run {self.run_id} may go on.", cure=cure) from None
 
     def cancel(self) -> None:
-        """Ask the workspace to cancel it. Asking again is harmless.
+        """Ask the workspace to cancel it, which takes its time. Asking again is harmless.
 
         Raises:
             DataLoaderError: the workspace did not take it.
@@ -102,22 +102,24 @@ class DatabricksRun:
         with explained(self._host, self.subject):
             self._client.jobs.cancel_run(self.run_id)
 
-    def check_end(self) -> None:
+    def check_end(self, settings: DatabricksSettings) -> None:
         """Raises where the run has ended otherwise than in success: TransientError, or ConfigurationError where
         trying again cannot help."""
         run = self._run
         if run is None or self._is_gone:
             raise TransientError(f"The workspace knows nothing of its run {self.run_id} any more.")
-        result = run.state.result_state.value if run.state and run.state.result_state else self.state
-        if result == "SUCCESS":
+        if self.outcome == "SUCCESS":
             return
         details = run.status.termination_details if run.status else None
         code = details.code.value if details and details.code else ""
         said = mask_url(redact_known((run.state.state_message if run.state else None) or ""))[:_SAID]
         why = f": {said.rstrip('. ')}" if said else ""
-        problem = f"Databricks run {self.run_id} {_ENDS.get(result, f'ended in {result}')}{why}{self._error()}."
-        if code in _CURES:
-            raise ConfigurationError(problem, cure=_CURES[code])
+        how = _ENDS.get(self.outcome, f"ended in {self.outcome}")
+        problem = f"Databricks run {self.run_id} {how}{why}{self._error()}."
+        if is_full(code, said):
+            raise TransientError(problem, cure=FULL)
+        if cure := permanent_cure(code, settings):
+            raise ConfigurationError(problem, cure=cure)
         raise TransientError(problem, cure=f"See {self.url or self.reference}.")
 
     def _error(self) -> str:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from azure.core.exceptions import AzureError
     from azure.keyvault.secrets import KeyVaultSecret, SecretClient
 
+    from dataloader_secrets.key_vault.identity import Identity
+
 ATTEMPTS: Final = 3
 LONGEST_PAUSE_SECONDS: Final = 8.0
 CONNECT_SECONDS: Final = 5
@@ -64,12 +66,12 @@ class KeyVault(SecretBackend):
         from azure.core.exceptions import AzureError
 
         clocks: list[datetime] = []
-        client = _client(self._vault)
+        client, identity = _client(self._vault)
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 found = client.get_secret(name, raw_response_hook=lambda answer: clocks.append(_time_of(answer)))
             except (AzureError, ValueError) as error:
-                reason = explained(error, self._vault, name)
+                reason = explained(error, self._vault, name, identity.trouble())
                 if not isinstance(reason, SecretUnavailableError) or attempt == ATTEMPTS:
                     break
                 time.sleep(_pause(error, attempt))
@@ -103,26 +105,29 @@ class KeyVault(SecretBackend):
 
 _cache: Final = Cache()
 _lock = threading.Lock()
-_clients: dict[tuple[int, str], SecretClient] = {}
+_clients: dict[tuple[int, str], tuple[SecretClient, Identity]] = {}
 
 
-def _client(vault: str) -> SecretClient:
+def _client(vault: str) -> tuple[SecretClient, Identity]:
     """The vault's client in this process: it keeps the token, and a fork must not share its sockets."""
-    from azure.identity import DefaultAzureCredential
     from azure.keyvault.secrets import SecretClient
+
+    from dataloader_secrets.key_vault.identity import Identity
 
     key = (os.getpid(), vault)
     with _lock:
         if key not in _clients:
             # Its own retries wait for as long as Retry-After says; ours are bounded. Bodies are never logged.
-            _clients[key] = SecretClient(
+            identity = Identity()
+            client = SecretClient(
                 vault,
-                DefaultAzureCredential(),
+                identity,
                 retry_total=0,
                 connection_timeout=CONNECT_SECONDS,
                 read_timeout=READ_SECONDS,
                 logging_enable=False,
             )
+            _clients[key] = client, identity
         return _clients[key]
 
 

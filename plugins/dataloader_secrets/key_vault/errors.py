@@ -29,13 +29,22 @@ _NO_ACCESS: Final = (
 )
 
 
-def explained(error: Exception, vault: str, name: str) -> DataLoaderError:
-    """The error of ours for one of the client's. Its own text is not repeated: it lists what was tried to log in."""
+def explained(error: Exception, vault: str, name: str, trouble: str | None = None) -> DataLoaderError:
+    """The error of ours for one of the client's. Its own text is not repeated: it lists what was tried to log in.
+
+    Args:
+        trouble: What is wrong with whoever gives the tokens, if anything: an error of the login does not say it.
+    """
     from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
 
     status = getattr(error, "status_code", None)
     if isinstance(error, HttpResponseError) and status is not None:
         return _answered(error, int(status), vault, name)
+    if isinstance(error, ClientAuthenticationError) and trouble:
+        return SecretUnavailableError(
+            f"No login to {vault}: the identity provider {trouble}.",
+            cure="Try again later; if it stays, check the network from here to the provider.",
+        )
     if isinstance(error, ClientAuthenticationError):
         return SecretError(
             f"No Azure credentials were found for {vault}, or they were refused.",

@@ -28,6 +28,7 @@ class Fault:
     retry_after: int | None
     after: bool
     is_silent: bool = False
+    code: str | None = None
     hits: int = 0
     cleared: threading.Event = field(default_factory=threading.Event)
 
@@ -49,13 +50,14 @@ class Faults:
         times: int = 1_000_000,
         retry_after: int | None = None,
         after: bool = False,
+        code: str | None = None,
     ) -> Fault:
         """Answer the next ``times`` requests whose path has ``path`` (a regular expression) in it with this status.
 
-        ``after``: the request is carried out first and only its answer is lost. The fault that is given back counts
-        its hits.
+        ``code``: the workspace's own, if not the usual one of the status. ``after``: the request is carried out first
+        and only its answer is lost. The fault that is given back counts its hits.
         """
-        made = Fault(method, re.compile(path), status, message, times, retry_after, after)
+        made = Fault(method, re.compile(path), status, message, times, retry_after, after, code=code)
         with self._lock:
             self._faults.append(made)
         return made
@@ -85,7 +87,7 @@ class Faults:
         if hit.is_silent:
             hit.cleared.wait()
         headers = {} if hit.retry_after is None else {"Retry-After": str(hit.retry_after)}
-        raise ApiError(hit.status, _CODES.get(hit.status, "INTERNAL_ERROR"), hit.message, headers)
+        raise ApiError(hit.status, hit.code or _CODES.get(hit.status, "INTERNAL_ERROR"), hit.message, headers)
 
 
 def _applies(fault: Fault, method: str, path: str, after: bool) -> bool:
