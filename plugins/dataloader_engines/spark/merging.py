@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 
 _AS_IT_LIES: Final = {"spark.databricks.delta.merge.materializeSource": "none"}
 """What was read lies in files that nobody changes; Delta would copy it, for fear that a second scan finds others."""
-_MATCHED: Final = "`dataloader key was read`"
-"""A name that nobody gives a column."""
+_TABLE: Final = "dataloader_table"
+_READ: Final = "dataloader_read"
+_MATCHED: Final = "dataloader_matched"
+"""Names that nobody gives a column: Spark takes ``t.id`` for a field of a column ``t`` where there is one."""
 _PRUNABLE: Final = (*INTEGERS, "decimal", "date", "timestamp", "timestamp_ntz")
 
 
@@ -68,22 +70,22 @@ def tally(writer: Writer, write: Merge) -> Tally:
 
 
 def _tally_of_range(writer: Writer, write: Merge) -> Tally:
-    file = "t._metadata.file_path"
+    file = f"{_TABLE}._metadata.file_path"
     [row] = writer.session.sql(
-        f"SELECT count(*) AS there, count_if(s.{_MATCHED}) AS updated, "
+        f"SELECT count(*) AS there, count_if({_READ}.{_MATCHED}) AS updated, "
         f"count(DISTINCT {_if_matched(writer, write)}) AS keys, "
-        f"size(collect_set({file})) AS files, size(collect_set(if(s.{_MATCHED}, {file}, NULL))) AS touched "
+        f"size(collect_set({file})) AS files, size(collect_set(if({_READ}.{_MATCHED}, {file}, NULL))) AS touched "
         f"{_with_read(writer, write)} WHERE {_in_range(writer, write)}"
     ).collect()
     return Tally(row.there, 0, row.updated, 0, row.updated - row.keys, row.files, row.touched)
 
 
 def _tally_of_window(writer: Writer, write: Merge) -> Tally:
-    inside = f"coalesce({window(writer, write, 't.')}, false)"
+    inside = f"coalesce({window(writer, write, f'{_TABLE}.')}, false)"
     staged = writer.staged_sql(writer.change.columns)
     [row] = writer.session.sql(
         f"SELECT count(*) AS there, count_if({inside}) AS inside, "
-        f"count_if({inside} AND s.{_MATCHED}) AS replaced, count_if(s.{_MATCHED}) AS updated, "
+        f"count_if({inside} AND {_READ}.{_MATCHED}) AS replaced, count_if({_READ}.{_MATCHED}) AS updated, "
         f"count(DISTINCT {_if_matched(writer, write)}) AS keys, "
         f"(SELECT count_if(NOT coalesce({window(writer, write)}, false)) FROM ({staged})) AS outside "
         f"{_with_read(writer, write)}"
@@ -93,24 +95,24 @@ def _tally_of_window(writer: Writer, write: Merge) -> Tally:
 
 
 def _with_read(writer: Writer, write: Merge) -> str:
-    """The table ``t`` with the keys that were read as ``s``, where ``_MATCHED`` is true."""
+    """The table with the keys that were read, where ``_MATCHED`` is true."""
     keys = _keys(writer, write)
     read = f"SELECT {_listed(keys)}, true AS {_MATCHED} FROM ({writer.staged_sql(writer.change.columns)})"
-    return f"FROM {writer.address.sql} t LEFT JOIN ({read}) s ON {_on(keys)}"
+    return f"FROM {writer.address.sql} {_TABLE} LEFT JOIN ({read}) {_READ} ON {_on(keys)}"
 
 
 def _if_matched(writer: Writer, write: Merge) -> str:
     """The keys of a row of the table; NULL, which is not counted, where none was read that is like them."""
-    return ", ".join(f"if(s.{_MATCHED}, {_of('t', key)}, NULL)" for key in _keys(writer, write))
+    return ", ".join(f"if({_READ}.{_MATCHED}, {_of(_TABLE, key)}, NULL)" for key in _keys(writer, write))
 
 
 def merged(writer: Writer, write: Merge, where: str = "true") -> DataFrame:
     """The final rows among those of the table that match ``where``."""
     keys = _keys(writer, write)
-    gone = f"coalesce({window(writer, write, 't.')}, false)"
+    gone = f"coalesce({window(writer, write, f'{_TABLE}.')}, false)"
     staged = writer.staged_sql(writer.change.columns)
     return writer.typed(
-        f"SELECT t.* FROM ({writer.table_sql(where)}) t LEFT ANTI JOIN ({staged}) s ON {_on(keys)} "
+        f"SELECT {_TABLE}.* FROM ({writer.table_sql(where)}) {_TABLE} LEFT ANTI JOIN ({staged}) {_READ} ON {_on(keys)} "
         f"WHERE NOT {gone} UNION ALL {staged}"
     )
 
@@ -133,7 +135,7 @@ def key_range(writer: Writer, write: Merge) -> str:
 def _in_range(writer: Writer, write: Merge) -> str:
     """:func:`key_range` of the table in a join, so that Delta leaves out files without such keys."""
     key = _keys(writer, write)[0]
-    return key_range(writer, write).replace(quote(key.name), _of("t", key))
+    return key_range(writer, write).replace(quote(key.name), _of(_TABLE, key))
 
 
 def land_merge(writer: Writer, write: Merge, *, adds: bool) -> Entry:
@@ -175,14 +177,14 @@ def _run(writer: Writer, statement: str) -> None:
 def _statement(writer: Writer, write: Merge, view: str, *, adds: bool) -> str:
     """Columns are named one by one: Delta's ``*`` does not know a name with a backtick."""
     columns = [quote(c.name) for c in writer.change.columns]
-    changed = ", ".join(f"{c} = s.{c}" for c in columns)
-    values = ", ".join(f"s.{c}" for c in columns)
+    changed = ", ".join(f"{c} = {_READ}.{c}" for c in columns)
+    values = ", ".join(f"{_READ}.{c}" for c in columns)
     added = f" WHEN NOT MATCHED THEN INSERT ({', '.join(columns)}) VALUES ({values})" if adds else ""
     evolution = "WITH SCHEMA EVOLUTION " if writer.change.added else ""
-    deletes = window(writer, write, "t.")
+    deletes = window(writer, write, f"{_TABLE}.")
     gone = f" WHEN NOT MATCHED BY SOURCE AND ({deletes}) THEN DELETE" if deletes != "false" else ""
     return (
-        f"MERGE {evolution}INTO {writer.address.sql} t USING {view} s "
+        f"MERGE {evolution}INTO {writer.address.sql} {_TABLE} USING {view} {_READ} "
         f"ON {_on(_keys(writer, write))} AND {_in_range(writer, write)} "
         f"WHEN MATCHED THEN UPDATE SET {changed}{added}{gone}"
     )
@@ -193,7 +195,7 @@ def _keys(writer: Writer, write: Merge) -> list[TargetColumn]:
 
 
 def _on(keys: list[TargetColumn]) -> str:
-    return " AND ".join(f"{_of('t', key)} = {_of('s', key)}" for key in keys)
+    return " AND ".join(f"{_of(_TABLE, key)} = {_of(_READ, key)}" for key in keys)
 
 
 def _of(table: str, key: TargetColumn) -> str:

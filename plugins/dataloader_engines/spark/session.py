@@ -52,7 +52,6 @@ _OWN: Final[Mapping[str, str]] = {
     _ZONE: "UTC",
     "spark.sql.ansi.enabled": "true",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
-    "spark.sql.parser.escapedStringLiterals": "false",
     "spark.sql.parser.quotedRegexColumnNames": "false",
 }
 """What every session of ours has. Without it values could change: a time zone, an overflow that becomes NULL, a
@@ -196,6 +195,7 @@ class Sessions:
             main = self._found()
             if not (on_databricks() or databricks_remote(self.settings.spark_remote)):
                 _check_delta(main)
+            _check_escapes(main)
         return main
 
     def _found(self) -> SparkSession:
@@ -287,3 +287,13 @@ def _check_delta(spark: SparkSession) -> None:
             cure=f"Start it with that and with spark.sql.catalog.spark_catalog={_CATALOG}, or let the engine start it.",
         )
     spark.catalog.currentDatabase()  # loads Delta's catalog, and with it the jar
+
+
+def _check_escapes(spark: SparkSession) -> None:
+    """Literals are written with backslashes. The setting is asked by its effect: its name is deprecated, and warns."""
+    [row] = spark.sql(r"SELECT length('\\') AS read").collect()
+    if row.read != 1:
+        raise ConfigurationError(
+            "The Spark session takes backslashes in literals for themselves.",
+            cure="Start it with spark.sql.parser.escapedStringLiterals=false, which is Spark's own default.",
+        )

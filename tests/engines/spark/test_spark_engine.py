@@ -129,6 +129,15 @@ def test_a_merge_that_adds_rows_to_the_files_that_it_changes_is_a_rewrite_unless
     table.check()
 
 
+def test_a_key_may_have_any_name(new_table: NewTable) -> None:
+    table = new_table({"matched": "int", "s": "int", "t": "string"})
+    table.create()
+    table.load(rows("matched s t", (1, 1, "a"), (2, 2, "b")))
+    for key in ("matched", "s"):
+        table.load(rows("matched s t", (2, 2, key), (3, 3, key)), Merge((key,)))
+    table.check()
+
+
 def test_an_overwrite_gives_files_of_contiguous_rows_so_that_a_merge_finds_its_keys_in_few(
     new_table: NewTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -337,6 +346,14 @@ def test_a_session_of_another_time_zone_is_refused() -> None:
 
     with pytest.raises(ConfigurationError, match="Europe/Berlin"):
         session._configure(Session())  # type: ignore[arg-type]  # all of a session that it needs
+
+
+def test_a_session_that_reads_literals_otherwise_is_refused(spark: SparkSession) -> None:
+    other = spark.newSession()
+    other.conf.set("spark.sql.parser.escapedStringLiterals", "true")
+    with pytest.raises(ConfigurationError, match="backslashes"):
+        session._check_escapes(other)
+    session._check_escapes(spark)
 
 
 def test_without_tuning_a_table_gets_no_property_but_its_owner(new_table: NewTable, spark: SparkSession) -> None:
