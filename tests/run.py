@@ -38,7 +38,7 @@ def main() -> int:
             "dataloader_core.testing.conformance.plugin",
             *sys.argv[1:],
         ]
-        # Three, whatever the cores: they wait for clocks and processes of their own half of the time. In the order of
+        # Three, whatever the cores: they often wait for clocks and for processes of their own. In the order of
         # tests/conftest.py: xdist itself would leave files with few tests, however long, to the end.
         spread = ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]
         tests = [*pytest, "-m", "not spark", *spread, f"--junitxml={reports[0]}"]
