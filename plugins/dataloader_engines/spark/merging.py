@@ -47,7 +47,7 @@ class Tally:
         strays: Rows outside the window with a key that was read, and rows read that lie outside.
         doubled: Rows that share such a key with another. A MERGE would keep them all.
         files: Files with rows in the range of the keys; ``touched``: those with rows that are replaced. None where
-            the merge deletes, and nobody asks.
+            nobody asks, as the merge deletes, or nobody knows.
     """
 
     there: int
@@ -70,14 +70,15 @@ def tally(writer: Writer, write: Merge) -> Tally:
 
 
 def _tally_of_range(writer: Writer, write: Merge) -> Tally:
-    file = f"{_TABLE}._metadata.file_path"
+    # A column of that name hides what Spark knows of files.
+    file = "NULL" if "_metadata" in writer.names else f"{_TABLE}._metadata.file_path"
     [row] = writer.session.sql(
         f"SELECT count(*) AS there, count_if({_READ}.{_MATCHED}) AS updated, "
         f"count(DISTINCT {_if_matched(writer, write)}) AS keys, "
         f"size(collect_set({file})) AS files, size(collect_set(if({_READ}.{_MATCHED}, {file}, NULL))) AS touched "
         f"{_with_read(writer, write)} WHERE {_in_range(writer, write)}"
     ).collect()
-    return Tally(row.there, 0, row.updated, 0, row.updated - row.keys, row.files, row.touched)
+    return Tally(row.there, 0, row.updated, 0, row.updated - row.keys, row.files or None, row.touched)
 
 
 def _tally_of_window(writer: Writer, write: Merge) -> Tally:
