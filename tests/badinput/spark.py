@@ -60,6 +60,10 @@ tables for readers without deletion vectors
     ../engines/spark/test_spark_layout.py::test_what_a_table_refuses_all_the_same_is_a_note_of_the_load
 column defaults
     ../engines/spark/test_spark_layout.py::test_an_overwrite_keeps_column_defaults
+a column named as Spark's own of files, a comment like a variable, a key on a day that Java's calendar lacks
+    ../engines/spark/test_spark_keys.py::test_a_column_that_is_called_as_sparks_own_of_files_is_one_like_any_other
+    ../engines/spark/test_spark_keys.py::test_a_comment_that_looks_like_a_variable_stays_as_it_is
+    ../engines/spark/test_spark_keys.py::test_a_key_on_one_of_the_days_that_javas_calendar_lacks_is_neither_doubled_nor_lost
 a table named like a pattern
     ../engines/spark/test_spark_layout.py::test_the_log_of_a_table_whose_name_looks_like_a_pattern_is_read
 generated columns of an old protocol, or of one that has none

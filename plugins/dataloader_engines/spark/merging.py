@@ -34,6 +34,12 @@ _READ: Final = "dataloader_read"
 _MATCHED: Final = "dataloader_matched"
 """Names that nobody gives a column: Spark takes ``t.id`` for a field of a column ``t`` where there is one."""
 _PRUNABLE: Final = (*INTEGERS, "decimal", "date", "timestamp", "timestamp_ntz")
+_BY_JAVAS_CALENDAR: Final = ("date", "timestamp")
+_FIRST_DAY: Final = "1582-10-15"
+"""Of Java's calendar, which has none of the ten days before: a condition on one of them reaches files, and overwrites,
+as one on 1582-10-20 (seen with Spark 4.1), so that rows were not found, or lost."""
+_OF_FILES: Final = "_metadata"
+"""What Spark itself knows of a row's file. A column of that name hides it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,7 @@ class Tally:
         strays: Rows outside the window with a key that was read, and rows read that lie outside.
         doubled: Rows that share such a key with another. A MERGE would keep them all.
         files: Files with rows in the range of the keys; ``touched``: those with rows that are replaced. None where
-            the merge deletes, and nobody asks.
+            the merge deletes and nobody asks, or where a column hides them.
     """
 
     there: int
@@ -70,11 +76,13 @@ def tally(writer: Writer, write: Merge) -> Tally:
 
 
 def _tally_of_range(writer: Writer, write: Merge) -> Tally:
-    file = f"{_TABLE}._metadata.file_path"
+    files = touched = "NULL"
+    if not any(column.name.casefold() == _OF_FILES for column in writer.look.columns):
+        file = f"{_TABLE}.{_OF_FILES}.file_path"
+        files, touched = f"size(collect_set({file}))", f"size(collect_set(if({_READ}.{_MATCHED}, {file}, NULL)))"
     [row] = writer.session.sql(
         f"SELECT count(*) AS there, count_if({_READ}.{_MATCHED}) AS updated, "
-        f"count(DISTINCT {_if_matched(writer, write)}) AS keys, "
-        f"size(collect_set({file})) AS files, size(collect_set(if({_READ}.{_MATCHED}, {file}, NULL))) AS touched "
+        f"count(DISTINCT {_if_matched(writer, write)}) AS keys, {files} AS files, {touched} AS touched "
         f"{_with_read(writer, write)} WHERE {_in_range(writer, write)}"
     ).collect()
     return Tally(row.there, 0, row.updated, 0, row.updated - row.keys, row.files, row.touched)
@@ -127,6 +135,8 @@ def key_range(writer: Writer, write: Merge) -> str:
     key = _keys(writer, write)[0]
     bounds = writer.staged.bounds.get(key.name.casefold())
     if bounds is None or key.type.name not in _PRUNABLE:
+        return "true"
+    if key.type.name in _BY_JAVAS_CALENDAR and bounds[0] < _FIRST_DAY:
         return "true"
     low, high = (f"CAST({text(bound)} AS {key.type})" for bound in bounds)
     return f"{quote(key.name)} >= {low} AND {quote(key.name)} <= {high}"
