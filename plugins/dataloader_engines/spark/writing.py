@@ -247,9 +247,9 @@ class Writer:
             wanted, there = _types(self.change.columns), _types(self.look.columns)
             if wanted == there:
                 return None
-            self._check_partitions()
             if there.items() <= wanted.items():
                 return self._merged_schema()
+            self._check_partitions()
             self._check_generated()
         return _WHOLE
 
