@@ -84,6 +84,7 @@ somebody else's writer
     ../engines/spark/test_spark_strange_tables.py::test_somebody_elses_writer_while_metadata_is_settled_loses_no_row
     ../engines/spark/test_spark_strange_tables.py::test_somebody_elses_writer_between_look_and_commit_loses_no_row
     ../engines/spark/test_spark_strange_tables.py::test_somebody_elses_writer_between_two_loads_is_no_obstacle
+    ../engines/spark/test_spark_strange_tables.py::test_somebody_elses_writer_in_the_moment_before_an_overwrite_is_told
 two that create at once
     ../engines/spark/test_spark_engine.py::test_of_two_that_create_at_once_one_is_told
 a stale load, skipped in silence
