@@ -60,6 +60,10 @@ tables for readers without deletion vectors
     ../engines/spark/test_spark_layout.py::test_what_a_table_refuses_all_the_same_is_a_note_of_the_load
 column defaults
     ../engines/spark/test_spark_layout.py::test_an_overwrite_keeps_column_defaults
+a column named as Spark's own of files, a comment like a variable, a key on a day that Java's calendar lacks
+    ../engines/spark/test_spark_keys.py::test_a_column_that_is_called_as_sparks_own_of_files_is_one_like_any_other
+    ../engines/spark/test_spark_keys.py::test_a_comment_that_looks_like_a_variable_stays_as_it_is
+    ../engines/spark/test_spark_keys.py::test_a_key_on_one_of_the_days_that_javas_calendar_lacks_is_neither_doubled_nor_lost
 a table named like a pattern
     ../engines/spark/test_spark_layout.py::test_the_log_of_a_table_whose_name_looks_like_a_pattern_is_read
 generated columns of an old protocol, or of one that has none
@@ -80,6 +84,7 @@ somebody else's writer
     ../engines/spark/test_spark_strange_tables.py::test_somebody_elses_writer_while_metadata_is_settled_loses_no_row
     ../engines/spark/test_spark_strange_tables.py::test_somebody_elses_writer_between_look_and_commit_loses_no_row
     ../engines/spark/test_spark_strange_tables.py::test_somebody_elses_writer_between_two_loads_is_no_obstacle
+    ../engines/spark/test_spark_strange_tables.py::test_somebody_elses_writer_in_the_moment_before_an_overwrite_is_told
 two that create at once
     ../engines/spark/test_spark_engine.py::test_of_two_that_create_at_once_one_is_told
 a stale load, skipped in silence

@@ -174,15 +174,20 @@ def alter(session: LoadSession, address: Address, statement: str) -> None:
     failpoints.hit("engine.after_schema")
 
 
-def must_hold_its_rows(session: LoadSession, address: Address, handle: Handle) -> None:
+def must_hold_its_rows(session: LoadSession, address: Address, handle: Handle) -> int:
     """That behind the look, whose moment our own changes of metadata make longer, nothing else was committed.
+
+    Returns:
+        The table's version now.
 
     Raises:
         RivalCommitError: it was. What is set now is set when the load looks again.
     """
-    for entry in history_since(session, address, handle.version):
+    found = history_since(session, address, handle.version)
+    for entry in found:
         if entry.operation not in _METADATA_ONLY:
             raise rival(address.location)
+    return max((entry.version for entry in found), default=handle.version)
 
 
 def must_be_unchanged(session: LoadSession, address: Address, handle: Handle) -> None:

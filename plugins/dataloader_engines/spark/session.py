@@ -53,9 +53,10 @@ _OWN: Final[Mapping[str, str]] = {
     "spark.sql.ansi.enabled": "true",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.sql.parser.quotedRegexColumnNames": "false",
+    "spark.sql.variable.substitute": "false",
 }
-"""What every session of ours has. Without it values could change: a time zone, an overflow that becomes NULL, a
-backslash in a literal; a column's name could be taken for a pattern."""
+"""What every session of ours has. Without it values could change: a time zone, an overflow that becomes NULL; a name
+could be taken for a pattern, or for a variable of the driver's environment."""
 _TELLTALES: Final = ("SQLQueryContextLogger", "DataFrameQueryContextLogger")
 _APP: Final = "spark.databricks.delta.write.txnAppId"
 _VERSION: Final = "spark.databricks.delta.write.txnVersion"

@@ -15,7 +15,8 @@ Names = Mapping[str, TargetColumn]
 """The table's columns by casefolded name; the source's spelling leads to them too."""
 
 _PATTERN: Final = re.compile(r"([\\*?\[\]{}])")
-_ESCAPED: Final = str.maketrans({"\\": "\\\\", "'": "\\'"})
+_ESCAPED: Final = str.maketrans({"\\": "\\\\", "'": "\\'", "$": "\\u0024"})
+"""A dollar as its code: for ``${env:NAME}`` Spark puts in what its own environment has, also inside of a literal."""
 
 
 def quote(name: str) -> str:

@@ -74,8 +74,7 @@ class Writer:
     def _replace(self, loss: LossPolicy) -> Committed:
         check_replace(loss, read=self.staged.rows, there=self.handle.rows)
         schema = self._overwritten_schema()
-        self._ready(schema)
-        entry = self._land(lambda: self._by_options(self.rows(), where=_ALL, schema=schema))
+        entry = self._overwrite(self.rows(), _ALL, schema)
         self._restore_clustering(schema)
         self._check(entry)
         return self._committed(entry, deleted=self.handle.rows, total=self.staged.rows, how="overwrite")
@@ -123,11 +122,21 @@ class Writer:
     ) -> Committed:
         """Overwrite rows with what was made of them."""
         schema = self._overwritten_schema() if self.change.widened else self._merged_schema()
-        self._ready(schema)
         with self.session.preferring(_A_TASK_FOR_EACH_FILE):
-            entry = self._land(lambda: self._by_options(rows, where=where, schema=schema))
+            entry = self._overwrite(rows, where, schema)
         self._restore_clustering(schema)
         return self._committed(entry, deleted=deleted, how=how, metrics=metrics)
+
+    def _overwrite(self, rows: DataFrame, where: str, schema: str | None) -> Entry:
+        """Whoever committed between our last look and Delta's own may have lost rows: it can only be told."""
+        ready = self._ready(schema)
+        entry = self._land(lambda: self._by_options(rows, where=where, schema=schema))
+        if entry.read_version is not None and entry.read_version > ready:
+            self.notes.append(
+                f"Somebody else committed version {entry.read_version} in the moment before this load's version "
+                f"{entry.version}, which may have overwritten rows of it; compare the two by time travel."
+            )
+        return entry
 
     def _cheaper_rewritten(self, tally: merging.Tally) -> bool:
         """Whether an overwrite of the keys' range writes no more files than a MERGE would.
@@ -212,8 +221,12 @@ class Writer:
         if self.staged.passing is not None:
             self.staged.passing.check(entry)
 
-    def _ready(self, schema: str | None) -> None:
-        """Settle metadata, unless somebody else committed. An overwrite takes comments along with its schema."""
+    def _ready(self, schema: str | None) -> int:
+        """Settle metadata, unless somebody else committed. An overwrite takes comments along with its schema.
+
+        Returns:
+            The table's version then.
+        """
         commits.must_be_unchanged(self.session, self.address, self.handle)
         altered = self.session.altered
         self.notes.extend(tuning.apply(self.session, self.address, self.settings, self.handle, self.step.write))
@@ -225,8 +238,9 @@ class Writer:
             if clustering.of(self.handle):
                 clustering.remember(self.session, self.address, self.handle)
         commits.ready(self.session, self.address, self.handle, columns, self.staged.origin.comment)
-        if self.session.altered != altered:
-            commits.must_hold_its_rows(self.session, self.address, self.handle)
+        if self.session.altered == altered:
+            return self.handle.version
+        return commits.must_hold_its_rows(self.session, self.address, self.handle)
 
     @property
     def _defaults(self) -> Mapping[str, str]:
@@ -247,9 +261,9 @@ class Writer:
             wanted, there = _types(self.change.columns), _types(self.look.columns)
             if wanted == there:
                 return None
-            self._check_partitions()
             if there.items() <= wanted.items():
                 return self._merged_schema()
+            self._check_partitions()
             self._check_generated()
         return _WHOLE
 

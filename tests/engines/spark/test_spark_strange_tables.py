@@ -158,6 +158,29 @@ def test_somebody_elses_writer_while_metadata_is_settled_loses_no_row(
     table.check()
 
 
+@pytest.mark.parametrize("write", [Replace(), Merge(("id",))], ids=["replace", "rewritten merge"])
+def test_somebody_elses_writer_in_the_moment_before_an_overwrite_is_told(
+    made: Made, spark: SparkSession, monkeypatch: pytest.MonkeyPatch, write: Write
+) -> None:
+    """Nothing of Delta's own would refuse it; without the note its rows would be gone in silence."""
+    table = made("CREATE TABLE {} (id INT, name STRING) USING delta", session_confs="off")
+    table.load(THREE)
+
+    def theirs(point: str) -> None:
+        if point == "engine.before_commit":
+            run(spark, table, "INSERT INTO {} VALUES (2, 'theirs')")
+
+    with monkeypatch.context() as beside:
+        beside.setattr(failpoints, "hit", theirs)
+        committed = table.load(rows("id name", (2, "ours"), (4, "d")), write)
+    version = committed.table_version
+    assert committed.notes == (
+        f"Somebody else committed version {version - 1} in the moment before this load's version {version}, which may "
+        "have overwritten rows of it; compare the two by time travel.",
+    )
+    assert table.load(rows("id name", (2, "ours"), (5, "e")), write).notes == ()
+
+
 def test_somebody_elses_writer_between_two_loads_is_no_obstacle(made: Made, spark: SparkSession) -> None:
     table = made("CREATE TABLE {} (id INT, name STRING) USING delta")
     table.load(THREE)

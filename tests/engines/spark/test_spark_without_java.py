@@ -140,6 +140,7 @@ def test_a_lake_with_a_scheme_is_no_folder_below_the_working_one(given: str, lie
 
 def test_text_and_names_are_escaped() -> None:
     assert text("it's a \\ here") == "'it\\'s a \\\\ here'"
+    assert "${" not in text("${env:HOME}")
     assert quote("a`b") == "`a``b`"
 
 
