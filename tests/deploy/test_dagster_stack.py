@@ -14,7 +14,7 @@ from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 
 from tests.dagster.deployment import until
 from tests.deploy.bundle import REPOSITORY
-from tests.deploy.stack import Stack, die, storage_url
+from tests.deploy.stack import Stack, die
 from tests.support.deployment import Deployment, new_deployment, templates_of
 
 SECONDS: Final = 600
@@ -25,14 +25,6 @@ SECONDS: Final = 600
 def deployment(postgres_server: Any, tmp_path: Path) -> Deployment:
     made = new_deployment(postgres_server, templates_of(postgres_server), tmp_path)
     made.apply()
-    return made
-
-
-@pytest.fixture
-def stack(postgres_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
-    pytest.importorskip("dagster_postgres", reason="dagster-postgres is not installed")
-    made = Stack(tmp_path / "home", storage_url(postgres_server))
-    monkeypatch.setenv("DAGSTER_POSTGRES_URL", made.environment["DAGSTER_POSTGRES_URL"])
     return made
 
 

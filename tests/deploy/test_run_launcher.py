@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,17 +17,9 @@ from dagster._grpc.client import DagsterGrpcClient
 from dataloader_dagster import run_launcher
 from dataloader_dagster.run_launcher import CodeLocationRunLauncher
 from tests.dagster.deployment import until
-from tests.deploy.stack import Stack, storage_url
+from tests.deploy.stack import Stack
 
 log = logging.getLogger(__name__)
-
-
-@pytest.fixture
-def stack(postgres_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
-    pytest.importorskip("dagster_postgres", reason="dagster-postgres is not installed")
-    made = Stack(tmp_path / "home", storage_url(postgres_server))
-    monkeypatch.setenv("DAGSTER_POSTGRES_URL", made.environment["DAGSTER_POSTGRES_URL"])
-    return made
 
 
 @pytest.fixture
