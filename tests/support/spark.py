@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dataloader_core.errors import ConfigurationError
-from dataloader_engines.spark.versions import check_java
+from dataloader_engines.spark.versions import NOT_FETCHED, check_java
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -34,6 +34,7 @@ CONF = {
     "spark.hadoop.fs.AbstractFileSystem.file.impl": "org.apache.hadoop.fs.local.RawLocalFs",
     "spark.sql.shuffle.partitions": "2",
     "spark.jars.packages": ",".join(PACKAGES),
+    "spark.jars.excludes": ",".join(NOT_FETCHED),
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     "spark.databricks.delta.snapshotPartitions": "1",

@@ -18,6 +18,8 @@ from dataloader_engines.spark.session import LoadSession
 from dataloader_engines.spark.types import DEFAULT, column_type
 
 _BATCHES: Final = (1, 16, 256, None)
+_WHOLE_TABLE: Final = {"mode": "Overwrite", "partitionBy": None}
+"""What the history says of an overwrite without a condition; Databricks may say more, and then nothing is concluded."""
 _FEATURE: Final = "delta.feature."
 """Listed from protocol version 7 on; before that a version says only what is possible."""
 _NO_TABLE: Final = (
@@ -39,10 +41,18 @@ class Entry:
     metadata: str | None
     read_version: int | None
     metrics: Mapping[str, str]
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def record(self) -> CommitRecord | None:
         return CommitRecord.from_json(self.metadata)
+
+    @property
+    def rows_total(self) -> int | None:
+        """Rows of the whole table, where this commit of a load wrote all of them."""
+        whole = self.operation == "WRITE" and {**self.parameters, "partitionBy": None} == _WHOLE_TABLE
+        written = self.metrics.get("numOutputRows")
+        return int(written) if whole and self.record is not None and written is not None else None
 
     def metric(self, name: str) -> int:
         return int(self.metrics.get(name) or 0)
@@ -93,7 +103,15 @@ def history(session: LoadSession, address: Address, limit: int | None) -> list[E
     clause = "" if limit is None else f" LIMIT {limit}"
     rows = session.sql(f"DESCRIBE HISTORY {address.sql}{clause}").collect()
     return [
-        Entry(r.version, r.timestamp, r.operation, r.userMetadata, r.readVersion, dict(r.operationMetrics or {}))
+        Entry(
+            r.version,
+            r.timestamp,
+            r.operation,
+            r.userMetadata,
+            r.readVersion,
+            dict(r.operationMetrics or {}),
+            dict(r.operationParameters or {}),
+        )
         for r in rows
     ]
 
@@ -199,14 +217,16 @@ def location_of(session: LoadSession, address: Address) -> str:
 
 
 def _handle(session: LoadSession, address: Address, entry: Entry) -> tuple[Handle, tuple[str, ...]]:
-    # Of the log's own numbers: no more than one row would cost, and after it DETAIL costs next to nothing.
-    [counted] = session.sql(f"SELECT count(*) AS rows FROM {address.sql}").collect()
     [detail] = session.sql(f"DESCRIBE DETAIL {address.sql}").collect()
+    rows = entry.rows_total if detail.numFiles else 0
+    if rows is None:  # of the log's own numbers, as far as it has them
+        [counted] = session.sql(f"SELECT count(*) AS rows FROM {address.sql}").collect()
+        rows = counted.rows
     handle = Handle(
         entry,
         (),
         {},
-        rows=counted.rows,
+        rows=rows,
         partitioned=tuple(detail.partitionColumns or ()),
         clustered=tuple(getattr(detail, "clusteringColumns", None) or ()),
         location=detail.location or "",

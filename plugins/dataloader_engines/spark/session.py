@@ -40,8 +40,10 @@ _STATIC: Final[Mapping[str, str]] = {
     "spark.executor.extraJavaOptions": "-Duser.timezone=UTC",
 }
 _LOCAL: Final[Mapping[str, str]] = {
-    "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.databricks.delta.snapshotPartitions": "1",
     "spark.sql.shuffle.partitions": "16",
+    # Every query's plan is written out for a user interface that is off.
+    "spark.sql.ui.explainMode": "simple",
     # For every file of a log Hadoop's local file system writes a checksum beside it, and starts ten processes for both.
     "spark.hadoop.fs.AbstractFileSystem.file.impl": "org.apache.hadoop.fs.local.RawLocalFs",
     "spark.driver.extraJavaOptions": "-Duser.timezone=UTC -XX:+UseParallelGC",

@@ -172,6 +172,22 @@ def test_a_window_that_loses_too_much_is_refused_before_anything_changes(new_tab
     assert table.log.versions == before
 
 
+def test_rows_are_told_by_an_overwrite_and_counted_after_anybody_elses_commit(
+    new_table: NewTable, spark: SparkSession
+) -> None:
+    table = new_table()
+    table.create()
+    table.load(THREE)
+    name = destination(table).address.sql
+    assert table.look().handle.entry.rows_total == table.look().handle.rows == 3
+    spark.sql(f"DELETE FROM {name} WHERE id = 1")
+    assert table.look().handle.rows == 2
+    done = table.load(rows("id day name", *((i, None, "x") for i in range(5))))
+    assert (done.rows_deleted, table.look().handle.rows) == (2, 5)
+    spark.sql(f"DELETE FROM {name}")
+    assert (table.look().has_rows, table.look().handle.rows) == (False, 0)
+
+
 def test_tuning_sets_what_nobody_chose_and_leaves_the_rest(new_table: NewTable, spark: SparkSession) -> None:
     table = new_table(tuning="on")
     table.create()

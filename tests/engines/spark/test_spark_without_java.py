@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -211,6 +212,15 @@ def test_a_folder_of_jars_that_fit_is_taken_instead_of_a_download(tmp_path: Path
     assert found["spark.driver.extraClassPath"] == f"{tmp_path}/*"
     assert "spark.jars.packages" not in found
     assert versions.delta_package(spark) in versions.jars(SparkSettings())["spark.jars.packages"]
+
+
+def test_what_is_not_fetched_lies_in_pyspark() -> None:
+    import pyspark
+
+    jars = [jar.name for jar in (Path(pyspark.__path__[0]) / "jars").glob("*.jar")]
+    for module in versions.NOT_FETCHED:
+        _, artifact = module.split(":")
+        assert any(re.fullmatch(rf"{re.escape(artifact)}-\d[\w.-]*\.jar", jar) for jar in jars), module
 
 
 def test_the_doctor_says_what_is_there_and_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,0 +1,68 @@
+"""What is concluded from a table's history alone."""
+
+from __future__ import annotations
+
+import sys
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from dataloader_core.commit import CommitRecord
+from dataloader_engines.spark.look import Entry
+
+OURS = CommitRecord(uuid4(), 1 << 20 | 1, uuid4(), None, 10, "fingerprint", load_full=False)
+WHOLE = {"mode": "Overwrite", "partitionBy": "[]"}
+
+
+def entry(
+    parameters: Mapping[str, str] = WHOLE,
+    *,
+    operation: str = "WRITE",
+    record: CommitRecord | None = OURS,
+    metrics: Mapping[str, str] = {"numOutputRows": "10"},
+) -> Entry:
+    return Entry(7, None, operation, record.to_json() if record else None, 6, metrics, parameters)
+
+
+def test_an_overwrite_of_all_rows_tells_how_many_there_are() -> None:
+    assert entry().rows_total == 10
+    assert entry({"mode": "Overwrite", "partitionBy": '["day"]'}).rows_total == 10
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        entry({"mode": "Append", "partitionBy": "[]"}),
+        entry({**WHOLE, "predicate": '["id > 1"]'}),
+        entry({**WHOLE, "isDynamicPartitionOverwrite": "true"}),
+        entry(operation="MERGE"),
+        entry(record=None),
+        entry(metrics={}),
+    ],
+    ids=["append", "with a condition", "by partitions", "merge", "not ours", "without metrics"],
+)
+def test_every_other_commit_tells_nothing_of_the_whole_table(other: Entry) -> None:
+    assert other.rows_total is None
+
+
+def test_a_zip_that_was_imported_from_is_not_read_again_by_the_next_task_and_still_gives_modules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pyspark")
+    from dataloader_engines.spark.reading_arrow import _forget_zips
+
+    archive = tmp_path / "packages.zip"
+    with zipfile.ZipFile(archive, "w") as made:
+        for name in ("zipped_here/__init__.py", "zipped_here/one.py", "zipped_here/two.py"):
+            made.writestr(name, "")
+    monkeypatch.syspath_prepend(str(archive))
+    __import__("zipped_here.one")
+    assert [path for path in sys.path_importer_cache if path.startswith(str(archive))]
+    _forget_zips()
+    assert not [path for path in sys.path_importer_cache if path.startswith(str(archive))]
+    __import__("zipped_here.two")
+    for name in ("zipped_here", "zipped_here.one", "zipped_here.two"):
+        del sys.modules[name]
