@@ -18,7 +18,7 @@ from dataloader_core.table import SourceTable
 from dataloader_engines.spark import commits
 from dataloader_engines.spark.address import Address, filesystem, is_local
 from dataloader_engines.spark.errors import SPARK_ERRORS, condition_of, rival
-from dataloader_engines.spark.look import Entry, newest_entry, own_entry
+from dataloader_engines.spark.look import newest_entry, own_entry
 from dataloader_engines.spark.session import LoadSession
 from dataloader_engines.spark.types import commented_schema
 
@@ -28,13 +28,14 @@ _THERE = ("TABLE_OR_VIEW_ALREADY_EXISTS", "DELTA_TABLE_ALREADY_EXISTS", "DELTA_P
 
 def create(
     session: LoadSession, address: Address, table: SourceTable, record: CommitRecord, properties: Mapping[str, str]
-) -> Entry | None:
+) -> bool:
     """The empty table with its owner property; fails where there is one already.
 
     Returns:
-        Its fence, which it is itself where the session's configuration carries the record: a writer's options give it
-        the transaction but not the metadata, and a version that the history cannot explain helps nobody. None: it is
-        to be fenced. Whoever crashes before leaves a table of its row without a commit, which the next load fences and
+        Whether it is its own fence: where the session's configuration carries the record, and the history shows it. A
+        writer's options give it the transaction but not the metadata, and a version that the history cannot explain
+        helps nobody. Looked up once for a Spark, as the look behind a creation sees it too. Otherwise it is to be
+        fenced. Whoever crashes before leaves a table of its row without a commit, which the next load fences and
         takes for a first one; a rival who fenced it meanwhile makes this fence be skipped.
 
     Raises:
@@ -57,7 +58,9 @@ def create(
             raise
     else:
         failpoints.hit("engine.after_create")
-        return own_entry(session, address, record, commits.CREATION) if session.confs else None
+        if session.confs and not session.seen.creation_tells:
+            session.seen.creation_tells = own_entry(session, address, record, commits.CREATION) is not None
+        return session.confs and session.seen.creation_tells
     if newest_entry(session, address) is not None:
         raise rival(address.location)
     raise DestinationRefusedError(

@@ -74,11 +74,11 @@ class SparkDestination(Destination):
             )
         with spark_errors(self.location):
             properties = tuning.of_new_table(self._settings)
-            entry = creation.create(self.session, self.address, table, record, properties)
-            if entry is None:
-                entry = commits.fence(self.session, self.address, record)
+            version = commits.CREATION
+            if not creation.create(self.session, self.address, table, record, properties):
+                version = commits.fence(self.session, self.address, record).version
             location = location_of(self.session, self.address)
-        self._created = (record.table_uid, Created(entry, creation.comment_of(table), location))
+        self._created = (record.table_uid, Created(record, version, creation.comment_of(table), location))
 
     def commit_empty(self, look: Look, record: CommitRecord, *, own: bool = False) -> None:
         with spark_errors(self.location):

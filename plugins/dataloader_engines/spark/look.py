@@ -60,9 +60,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Created:
-    """A table that one load made: with this comment, up to this fence, at this place."""
+    """A table that one load made: with this record as its fence, of this version, with this comment, at this place."""
 
-    fence: Entry
+    record: CommitRecord
+    version: int
     comment: str | None
     location: str
 
@@ -158,8 +159,8 @@ def take_look(
         cut = before.newest is None and before.newest_fence is not None and before.newest_fence.version != known_version
         if not cut:  # that look may have stopped at a fence that was known to it, and this one asks further
             return before
-    if created is not None and created.fence == entry:
-        return _as_created(session, address, created)
+    if created is not None and (entry.record, entry.version) == (created.record, created.version):
+        return _as_created(session, address, created, entry)
     handle, strange = _handle(session, address, entry)
     return _look(handle, strange, _records(session, address, handle, table_uid, known_version))
 
@@ -200,11 +201,10 @@ def _refuse_other_files(address: Address) -> None:
         )
 
 
-def _as_created(session: LoadSession, address: Address, created: Created) -> Look:
+def _as_created(session: LoadSession, address: Address, created: Created, entry: Entry) -> Look:
     """A look at a table as its creation left it: without rows, partitions or clusters, which need not be asked."""
-    handle = Handle(created.fence, (), {}, location=created.location, comment=created.comment, declared={})
-    record = created.fence.record
-    assert record is not None
+    handle = Handle(entry, (), {}, location=created.location, comment=created.comment, declared={})
+    record = created.record
     return _look(*_described(session, address, handle), (record.version, None, record, False))
 
 

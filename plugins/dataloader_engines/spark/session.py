@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from dataloader_core.commit import CommitRecord, app_id
@@ -90,6 +91,17 @@ def condition(session: SparkSession, sql: str) -> Column:
     return functions.expr(sql)
 
 
+@dataclass
+class Seen:
+    """What was found out about a Spark, once for all loads.
+
+    Attributes:
+        creation_tells: A table's creation shows its record in the history.
+    """
+
+    creation_tells: bool = False
+
+
 class LoadSession:
     """One load's Spark.
 
@@ -97,12 +109,21 @@ class LoadSession:
         confs: Merges may carry their transaction in its configuration.
         drivers: What brings the JDBC drivers that it lacks; None: nothing does.
         altered: How many changes of metadata it has made.
+        seen: Shared with the other loads of this Spark.
     """
 
     def __init__(
-        self, spark: SparkSession, *, own: bool, confs: bool, lock: Any, drivers: Drivers | None = None
+        self,
+        spark: SparkSession,
+        *,
+        own: bool,
+        confs: bool,
+        lock: Any,
+        drivers: Drivers | None = None,
+        seen: Seen | None = None,
     ) -> None:
         self.spark = spark
+        self.seen = seen or Seen()
         self.drivers = drivers
         self._own = own
         self.confs = confs
@@ -168,6 +189,7 @@ class Sessions:
         self._main: SparkSession | None = None
         self._shared = threading.RLock()
         self._drivers = Drivers(settings)
+        self._seen = Seen()
 
     def open(self) -> LoadSession:
         """A session for one load.
@@ -179,7 +201,7 @@ class Sessions:
             if self._main is not None and not is_connect(self._main) and jvm.ended():
                 log.warning("Spark's JVM is gone; another is started")
                 jvm.forget()
-                self._main = None
+                self._main, self._seen = None, Seen()
             if self._main is None:
                 self._main = self._start()
         own = _another(self._main, self.settings.spark_remote)
@@ -189,7 +211,7 @@ class Sessions:
         with lock, spark_errors("Spark"):
             _configure(spark)
             confs = self.settings.session_confs == "auto" and _takes_transactions(spark)
-        return LoadSession(spark, own=own is not None, confs=confs, lock=lock, drivers=self._drivers)
+        return LoadSession(spark, own=own is not None, confs=confs, lock=lock, drivers=self._drivers, seen=self._seen)
 
     def _start(self) -> SparkSession:
         versions.check_pyspark()
