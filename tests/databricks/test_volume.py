@@ -16,7 +16,10 @@ VOLUME = "/Volumes/main/dataloader/runs"
 HELLO = {"__dagster_pipes_version": "0.1", "method": "report_custom_message", "params": {"payload": "hello"}}
 
 
-@pytest.mark.parametrize("text", ["5", "[1]", "null", '{"x": 1}', '{"method": "new", "params": {}}', "[" * 100_000])
+@pytest.mark.parametrize(
+    "text",
+    ["5", "[1]", "null", '{"x": 1}', '{"method": "new", "params": {}}', "[" * 100_000, '{"method": "rep', "\xff"],
+)
 def test_a_file_that_is_no_message_is_left_out_and_the_next_is_read(workspace: Workspace, text: str) -> None:
     volumes = workspace.state(Volumes)
     volumes.create(VOLUME)
@@ -26,7 +29,25 @@ def test_a_file_that_is_no_message_is_left_out_and_the_next_is_read(workspace: W
         with handler.handle_messages() as params:
             folder = volumes.root / params["path"].removeprefix("/Volumes/")
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / "1.json").write_text(text)
+            (folder / "1.json").write_text(text, encoding="latin-1")
             (folder / "2.json").write_text(json.dumps(HELLO))
+            reader.read()
+    assert handler.get_custom_messages() == ("hello",)
+
+
+def test_a_file_that_is_not_whole_yet_is_waited_for(workspace: Workspace) -> None:
+    volumes = workspace.state(Volumes)
+    volumes.create(VOLUME)
+    reader = VolumeMessages(WorkspaceClient(), VOLUME)
+    with build_asset_context() as context:
+        handler = PipesMessageHandler(context, reader)
+        with handler.handle_messages() as params:
+            folder = volumes.root / params["path"].removeprefix("/Volumes/")
+            folder.mkdir(parents=True, exist_ok=True)
+            whole = json.dumps(HELLO)
+            (folder / "1.json").write_text(whole[:20])
+            reader.read()
+            assert handler.get_custom_messages() == ()
+            (folder / "1.json").write_text(whole)
             reader.read()
     assert handler.get_custom_messages() == ("hello",)

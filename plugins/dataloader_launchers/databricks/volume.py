@@ -99,11 +99,26 @@ class VolumeMessages(PipesUnityCatalogVolumesMessageReader):
 
     def _chunk(self) -> list[Any] | None:
         """The next file of messages; None where there is none yet, or it is not whole yet."""
-        path = f"{self._params['path']}/{self._next}.json"
+        path = self._path(self._next)
         try:
-            answer = self.files_client.download(path)
+            found = self._messages(path)
+            if found is None and self._is_there(self._path(self._next + 1)):
+                # A writer begins the next file when one is whole: since a moment ago at the latest.
+                found = self._messages(path)
+                if found is None:
+                    log.warning("%s is cut off and left out.", path)
+                    return []
         except NotFound:
             return None
+        return found
+
+    def _messages(self, path: str) -> list[Any] | None:
+        """What a file holds; None where it is not whole.
+
+        Raises:
+            NotFound: there is none.
+        """
+        answer = self.files_client.download(path)
         assert answer.contents is not None, "a download has contents"
         with answer.contents as contents:
             text = contents.read(CHUNK_BYTES + 1)
@@ -117,3 +132,13 @@ class VolumeMessages(PipesUnityCatalogVolumesMessageReader):
         except RecursionError:
             log.warning("%s is nested too deeply and left out.", path)
             return []
+
+    def _path(self, number: int) -> str:
+        return f"{self._params['path']}/{number}.json"
+
+    def _is_there(self, path: str) -> bool:
+        try:
+            self.files_client.get_metadata(path)
+        except NotFound:
+            return False
+        return True
