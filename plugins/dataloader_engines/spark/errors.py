@@ -102,56 +102,51 @@ def spark_errors(location: str) -> Iterator[None]:
 def translated(location: str, error: BaseException) -> DataLoaderError:
     name = condition_of(error)
     text = f"{type(error).__name__} {name} {error}"
-
-    def says(signs: tuple[str, ...]) -> bool:
-        return any(sign in text for sign in signs)
-
     if (problem := carried(text)) is not None:
         return problem
-    if says(_RIVAL):
+    if _says(text, _RIVAL):
         return rival(location)
-    if says(_MISMATCH):
+    if _says(text, _MISMATCH):
         return ConfigurationError(
             f"Spark and the jar of Delta do not fit together ({name}).",
             cure="Use the Delta that is made for this Spark; `dataloader doctor` says which.",
         )
-    if says(_NO_SPARK) or _cut_off(error):
+    if _says(text, _NO_SPARK) or _cut_off(error):
         return _no_spark(location)
-    if says(_WORKER):
+    if _says(text, _WORKER):
         return DestinationUnavailableError(
             f"A Python worker of Spark was killed while it worked on {location}, most often for want of memory.",
             cure="Give the workers more memory (spark.executor.memoryOverhead), cut the read into more pieces "
             "(`parallel` of the source), or set way_of_reading to jdbc.",
         )
-    if says(_MEMORY):
+    if _says(text, _MEMORY):
         return DestinationUnavailableError(
             f"Spark ran out of memory with {location}.",
             cure="Give driver and executors more memory, or cut the read into more pieces (`parallel` of the source).",
         )
-    return _of_storage(location, name, text, says) or _of_table(location, name, text, says)
+    return _of_storage(location, name, text) or _of_table(location, name, text)
 
 
-def _of_storage(location: str, name: str, text: str, says: object) -> DataLoaderError | None:
-    assert callable(says)
-    if says(_DENIED):
+def _of_storage(location: str, name: str, text: str) -> DataLoaderError | None:
+    if _says(text, _DENIED):
         found = _GRANT.search(text)
         what = f": {found[1]} on {found[2]} {found[3]} is missing" if found else ""
         return DestinationRefusedError(
             f"No permission to read or write {location}{what}.", cure="Grant it to whoever runs the load."
         )
-    if says(_FULL):
+    if _says(text, _FULL):
         return DestinationUnavailableError(
             f"There is no space left for {location}; nothing of it was changed.",
             cure="Free some space; then load again.",
         )
-    if says(_NO_FOLDER):
+    if _says(text, _NO_FOLDER):
         return DestinationRefusedError(f"A part of {location} is a file, not a folder.", cure="Move that file away.")
-    if says(_NO_SCHEMA):
+    if _says(text, _NO_SCHEMA):
         return DestinationRefusedError(
             f"The catalog or schema of {location} does not exist, or may not be seen ({name}).",
             cure="Create it, or grant USE CATALOG and USE SCHEMA.",
         )
-    if says(_GONE):
+    if _says(text, _GONE):
         return DestinationUnavailableError(
             f"{location}, or a file of it, is gone ({name}).",
             cure="Somebody may have vacuumed or dropped it; restore it or set load_full.",
@@ -159,20 +154,19 @@ def _of_storage(location: str, name: str, text: str, says: object) -> DataLoader
     return None
 
 
-def _of_table(location: str, name: str, text: str, says: object) -> DataLoaderError:
-    assert callable(says)
-    if says(_FEATURES):
+def _of_table(location: str, name: str, text: str) -> DataLoaderError:
+    if _says(text, _FEATURES):
         return DestinationRefusedError(
             f"{location} uses Delta features that this Spark does not handle ({name}).",
             cure="Use a newer Spark or Databricks runtime, or drop the feature.",
         )
-    if says(("DELTA_VIOLATE_CONSTRAINT", "DELTA_NOT_NULL_CONSTRAINT_VIOLATED", "NOT_NULL_CONSTRAINT_VIOLATION")):
+    if _says(text, ("DELTA_VIOLATE_CONSTRAINT", "DELTA_NOT_NULL_CONSTRAINT_VIOLATED", "NOT_NULL_CONSTRAINT_VIOLATION")):
         found = _CONSTRAINT.search(text)
         return DestinationRefusedError(
             f"Rows break {f'the constraint {found[1]}' if found else 'a constraint'} of {location}; nothing changed.",
             cure="Drop the constraint, or leave those rows out with a `filter`.",
         )
-    if says(_VALUES):
+    if _says(text, _VALUES):
         return UnrepresentableValueError(
             f"A value does not fit the type of its column in {location} ({name}).",
             cure="Set on_unrepresentable to 'null', correct it at the source, or cast the column in a `query`.",
@@ -185,6 +179,10 @@ def _of_table(location: str, name: str, text: str, says: object) -> DataLoaderEr
     return DestinationUnavailableError(
         f"Spark could not read or write {location} ({name}).", cure="Spark's own log says more."
     )
+
+
+def _says(text: str, signs: tuple[str, ...]) -> bool:
+    return any(sign in text for sign in signs)
 
 
 def _cut_off(error: BaseException) -> bool:

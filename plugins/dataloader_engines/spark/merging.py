@@ -82,7 +82,7 @@ def _tally_of_range(writer: Writer, write: Merge) -> Tally:
         f"SELECT count(*) AS there, count_if({_READ}.{_MATCHED}) AS updated, "
         f"count(DISTINCT {_if_matched(writer, write)}) AS keys, "
         f"size(collect_set({file})) AS files, size(collect_set(if({_READ}.{_MATCHED}, {file}, NULL))) AS touched "
-        f"{_with_read(writer, write)} WHERE {_in_range(writer, write)}"
+        f"{_with_read(writer, write)} WHERE {key_range(writer, write, _TABLE)}"
     ).collect()
     return Tally(row.there, 0, row.updated, 0, row.updated - row.keys, row.files or None, row.touched)
 
@@ -129,8 +129,12 @@ def union_all(writer: Writer) -> DataFrame:
     return writer.typed(f"{writer.table_sql()} UNION ALL {writer.staged_sql(writer.change.columns)}")
 
 
-def key_range(writer: Writer, write: Merge) -> str:
-    """A condition that every row with a key that was read meets; the narrower, the fewer files are written anew."""
+def key_range(writer: Writer, write: Merge, table: str = "") -> str:
+    """A condition that every row with a key that was read meets; the narrower, the fewer files are written anew.
+
+    Args:
+        table: What the table is called in a join, where Delta then leaves out files without such keys.
+    """
     key = _keys(writer, write)[0]
     bounds = writer.staged.bounds.get(key.name.casefold())
     if bounds is None or key.type.name not in _PRUNABLE:
@@ -138,13 +142,8 @@ def key_range(writer: Writer, write: Merge) -> str:
     if key.type.name in _BY_JAVAS_CALENDAR and bounds[0] < _FIRST_DAY:
         return "true"
     low, high = (f"CAST({text(bound)} AS {key.type})" for bound in bounds)
-    return f"{quote(key.name)} >= {low} AND {quote(key.name)} <= {high}"
-
-
-def _in_range(writer: Writer, write: Merge) -> str:
-    """:func:`key_range` of the table in a join, so that Delta leaves out files without such keys."""
-    key = _keys(writer, write)[0]
-    return key_range(writer, write).replace(quote(key.name), _of(_TABLE, key))
+    name = _of(table, key) if table else quote(key.name)
+    return f"{name} >= {low} AND {name} <= {high}"
 
 
 def land_merge(writer: Writer, write: Merge, *, adds: bool) -> Entry:
@@ -194,7 +193,7 @@ def _statement(writer: Writer, write: Merge, view: str, *, adds: bool) -> str:
     gone = f" WHEN NOT MATCHED BY SOURCE AND ({deletes}) THEN DELETE" if deletes != "false" else ""
     return (
         f"MERGE {evolution}INTO {writer.address.sql} {_TABLE} USING {view} {_READ} "
-        f"ON {_on(_keys(writer, write))} AND {_in_range(writer, write)} "
+        f"ON {_on(_keys(writer, write))} AND {key_range(writer, write, _TABLE)} "
         f"WHEN MATCHED THEN UPDATE SET {changed}{added}{gone}"
     )
 
