@@ -34,9 +34,9 @@ def create(
     Returns:
         Whether it is its own fence: where the session's configuration carries the record, and the history shows it. A
         writer's options give it the transaction but not the metadata, and a version that the history cannot explain
-        helps nobody. Looked up once for a Spark, as the look behind a creation sees it too. Otherwise it is to be
-        fenced. Whoever crashes before leaves a table of its row without a commit, which the next load fences and
-        takes for a first one; a rival who fenced it meanwhile makes this fence be skipped.
+        helps nobody. Whether it does is looked up once for a Spark; the look behind each creation would notice another.
+        Otherwise it is to be fenced. Whoever crashes before leaves a table of its row without a commit, which the next
+        load fences and takes for a first one; a rival who fenced it meanwhile makes this fence be skipped.
 
     Raises:
         RivalCommitError: somebody else created it meanwhile.

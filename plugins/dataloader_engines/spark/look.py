@@ -18,8 +18,8 @@ from dataloader_engines.spark.session import LoadSession
 from dataloader_engines.spark.types import DEFAULT, column_type
 
 _BATCHES: Final = (1, 16, 256, None)
-_WHOLE_TABLE: Final = {"mode": "Overwrite", "partitionBy": None}
-"""What the history says of an overwrite without a condition; Databricks may say more, and then nothing is concluded."""
+_OF_WHOLE_WRITES: Final = frozenset({"mode", "partitionBy"})
+"""What the history says of a write without a condition. Where it says more, as Databricks may, nothing is concluded."""
 _FEATURE: Final = "delta.feature."
 """Listed from protocol version 7 on; before that a version says only what is possible."""
 _NO_TABLE: Final = (
@@ -50,9 +50,10 @@ class Entry:
     @property
     def rows_total(self) -> int | None:
         """Rows of the whole table, where this commit of a load wrote all of them."""
-        whole = self.operation == "WRITE" and {**self.parameters, "partitionBy": None} == _WHOLE_TABLE
-        written = self.metrics.get("numOutputRows")
-        return int(written) if whole and self.record is not None and written is not None else None
+        mode, written = self.parameters.get("mode"), self.metrics.get("numOutputRows")
+        if (self.operation, mode) != ("WRITE", "Overwrite") or not self.parameters.keys() <= _OF_WHOLE_WRITES:
+            return None
+        return int(written) if self.record is not None and written is not None else None
 
     def metric(self, name: str) -> int:
         return int(self.metrics.get(name) or 0)

@@ -119,11 +119,11 @@ class LoadSession:
         own: bool,
         confs: bool,
         lock: Any,
+        seen: Seen,
         drivers: Drivers | None = None,
-        seen: Seen | None = None,
     ) -> None:
         self.spark = spark
-        self.seen = seen or Seen()
+        self.seen = seen
         self.drivers = drivers
         self._own = own
         self.confs = confs
@@ -211,7 +211,7 @@ class Sessions:
         with lock, spark_errors("Spark"):
             _configure(spark)
             confs = self.settings.session_confs == "auto" and _takes_transactions(spark)
-        return LoadSession(spark, own=own is not None, confs=confs, lock=lock, drivers=self._drivers, seen=self._seen)
+        return LoadSession(spark, own=own is not None, confs=confs, lock=lock, seen=self._seen, drivers=self._drivers)
 
     def _start(self) -> SparkSession:
         versions.check_pyspark()

@@ -26,7 +26,7 @@ from dataloader_engines.spark import staging
 from dataloader_engines.spark.destination import SparkDestination
 from dataloader_engines.spark.engine import SparkEngine
 from dataloader_engines.spark.errors import spark_errors
-from dataloader_engines.spark.session import LoadSession
+from dataloader_engines.spark.session import LoadSession, Seen
 from dataloader_engines.spark.settings import SparkSettings
 from tests.conformance.readers import read_by_delta_rs
 from tests.support.processes import descendants, run_script
@@ -83,7 +83,7 @@ def test_a_python_worker_that_is_killed_is_named(
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(SLOW.encode())
     source = postgres_server.tcp_dsn(conninfo_to_dict(database)["dbname"])
-    load = LoadSession(spark.newSession(), own=True, confs=True, lock=threading.RLock())
+    load = LoadSession(spark.newSession(), own=True, confs=True, lock=threading.RLock(), seen=Seen())
     with connect(source) as session, session.snapshot() as snapshot:
         read = read_of(session, "slow")
         way = way_of(snapshot, read, "arrow")

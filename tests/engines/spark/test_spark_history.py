@@ -1,4 +1,4 @@
-"""What is concluded from a table's history alone."""
+"""What a load need not ask or do: of a table whose history tells its rows, and on an executor."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 
 from dataloader_core.commit import CommitRecord
 from dataloader_engines.spark.look import Entry
+from dataloader_engines.spark.reading_arrow import _forget_zips
 
 OURS = CommitRecord(uuid4(), 1 << 20 | 1, uuid4(), None, 10, "fingerprint", load_full=False)
 WHOLE = {"mode": "Overwrite", "partitionBy": "[]"}
@@ -51,9 +52,6 @@ def test_every_other_commit_tells_nothing_of_the_whole_table(other: Entry) -> No
 def test_a_zip_that_was_imported_from_is_not_read_again_by_the_next_task_and_still_gives_modules(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("pyspark")
-    from dataloader_engines.spark.reading_arrow import _forget_zips
-
     archive = tmp_path / "packages.zip"
     with zipfile.ZipFile(archive, "w") as made:
         for name in ("zipped_here/__init__.py", "zipped_here/one.py", "zipped_here/two.py"):

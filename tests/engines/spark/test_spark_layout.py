@@ -15,7 +15,7 @@ from dataloader_core.errors import RivalCommitError, SchemaChangeError
 from dataloader_core.plan import Append, Merge, Replace, Write
 from dataloader_core.testing.conformance import ConformanceTable, rows
 from dataloader_engines.spark import log
-from dataloader_engines.spark.session import LoadSession
+from dataloader_engines.spark.session import LoadSession, Seen
 from tests.engines.spark.strange import COLUMNS, Made, made, run, settings_of
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ def test_an_overwrite_loses_no_generated_column_of_an_old_protocol(made: Made, v
 def test_the_log_of_a_table_whose_name_looks_like_a_pattern_is_read(spark: SparkSession, tmp_path: Path) -> None:
     location = f"{tmp_path}/t[1]{{a,b}}"
     spark.sql(f"CREATE TABLE delta.`{location}` (id INT, name STRING) USING delta").collect()
-    opened = LoadSession(spark, own=False, confs=True, lock=RLock())
+    opened = LoadSession(spark, own=False, confs=True, lock=RLock(), seen=Seen())
     assert log.fields(opened, location) == {"id": {}, "name": {}}
     assert log.transaction_version(opened, location, uuid4()) is None
 
