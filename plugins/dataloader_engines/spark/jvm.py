@@ -41,7 +41,7 @@ _STDERR: Final = 2
 _ANSWER: Final = 5.0
 """Seconds for a port of this machine to answer."""
 _ENDS: Final = 10.0
-"""Seconds for a JVM that takes no connections any more to end."""
+"""Seconds for a JVM that takes no connections any more, or has stopped its Spark, to end."""
 
 
 def is_step(line: bytes) -> bool:
@@ -110,7 +110,7 @@ def _pass_on(line: bytes) -> None:
 
 
 def ended() -> bool:
-    """Whether the JVM that this process started is gone: killed, or out of memory."""
+    """Whether the JVM that this process started is gone, or going: killed, terminated, or out of memory."""
     from pyspark import SparkContext
 
     gateway = SparkContext._gateway
@@ -119,7 +119,7 @@ def ended() -> bool:
         return False
     if started.poll() is None:
         at = gateway.gateway_parameters
-        if _answers(at.address, at.port):
+        if _answers(at.address, at.port) and not _stopped_itself():
             return False
         # On its way out, which takes some seconds after it ran out of memory.
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -137,6 +137,26 @@ def _answers(address: str, port: int) -> bool:
     except OSError:  # busy, not gone
         return True
     return True
+
+
+def stopped() -> bool:
+    """Whether somebody in this process stopped its Spark; the JVM lives on and takes another."""
+    from pyspark import SparkContext
+
+    return SparkContext._active_spark_context is None
+
+
+def _stopped_itself() -> bool:
+    """Whether Spark has ended without being told to by PySpark: a JVM that exits stops it first, and answers on."""
+    from pyspark import SparkContext
+
+    context = SparkContext._active_spark_context
+    if context is None:
+        return False
+    try:
+        return bool(context._jsc.sc().isStopped())
+    except (*SPARK_ERRORS, OSError):  # gone between the two questions
+        return True
 
 
 def forget() -> None:

@@ -198,15 +198,15 @@ class Sessions:
             ConfigurationError: Java, Spark, Delta or a jar is missing, or of another version.
         """
         with self._lock:
-            if self._main is not None and not is_connect(self._main) and jvm.ended():
-                log.warning("Spark's JVM is gone; another is started")
-                jvm.forget()
+            if self._main is not None and not is_connect(self._main) and _lost():
                 self._main, self._seen = None, Seen()
             if self._main is None:
                 self._main = self._start()
-        own = _another(self._main, self.settings.spark_remote)
+            main = self._main
+        with spark_errors("Spark"):
+            own = _another(main, self.settings.spark_remote)
         lock = threading.RLock() if own is not None else self._shared
-        spark = own or self._main
+        spark = own or main
         # Under the lock: the question sets a transaction, and where loads share a session one may be committing.
         with lock, spark_errors("Spark"):
             _configure(spark)
@@ -252,6 +252,15 @@ def _hush() -> None:
     """PySpark logs errors of queries itself, with plans and the values in them, before anybody can catch them."""
     for name in _TELLTALES:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+
+def _lost() -> bool:
+    """Whether this process's classic Spark is of no use any more; another can be started then."""
+    if jvm.ended():
+        log.warning("Spark's JVM is gone; another is started")
+        jvm.forget()
+        return True
+    return jvm.stopped()
 
 
 def _running() -> SparkSession | None:

@@ -1,6 +1,7 @@
-"""A process that loses its JVM: killed from outside, or by a job that needs more memory than there is.
+"""A process that loses its Spark.
 
-``python dying_spark.py HOW FOLDER``, HOW is killed or memory. Prints a line of JSON: what the load that lost it was
+``python dying_spark.py HOW FOLDER``. HOW: killed, from outside; leaving: it was terminated, and answers while it goes;
+memory: a job needs more than there is; stopped: somebody in this process stopped Spark and left the JVM. Prints a line of JSON: what the load that lost it was
 told, and how many columns the next load of this process found.
 """
 
@@ -10,10 +11,14 @@ import json
 import os
 import signal
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
-from dataloader_core.errors import DataLoaderError
+from py4j.protocol import Py4JError
+
+from dataloader_core.errors import DataLoaderError, DestinationUnavailableError
 from dataloader_core.testing.conformance import ConformanceTable
 from dataloader_engines.spark.destination import SparkDestination
 from dataloader_engines.spark.engine import SparkEngine
@@ -39,6 +44,14 @@ def lose(how: str, table: ConformanceTable) -> None:
     if how == "memory":
         with spark_errors(table.destination.location):
             session.sql(HUNGRY).collect()
+    elif how == "leaving":
+        for pid in virtual_machines():
+            os.kill(pid, signal.SIGTERM)
+        with suppress(OSError, Py4JError):
+            while not session.spark.sparkContext._jsc.sc().isStopped():
+                time.sleep(0.001)
+    elif how == "stopped":
+        session.spark.sparkContext.stop()
     else:
         for pid in virtual_machines():
             os.kill(pid, signal.SIGKILL)
@@ -52,6 +65,12 @@ def virtual_machines() -> list[int]:
     ]
 
 
+def columns(engine: SparkEngine, table: ConformanceTable) -> int:
+    """By a new load."""
+    again = ConformanceTable(engine, read_by_delta_rs, table.name, {"id": "int"})
+    return len(again.look(uid=table.uid).columns)
+
+
 def main(how: str, folder: Path) -> dict[str, object]:
     environment()
     engine = SparkEngine(SparkSettings(lake=str(folder), spark_master="local[2]", spark_conf=CONF))
@@ -62,8 +81,10 @@ def main(how: str, folder: Path) -> dict[str, object]:
         lose(how, table)
     except DataLoaderError as error:
         told = f"{type(error).__name__}: {error}"
-    again = ConformanceTable(engine, read_by_delta_rs, table.name, {"id": "int"})
-    return {"told": told, "next": len(again.look(uid=table.uid).columns)}
+    if how == "memory":
+        with suppress(DestinationUnavailableError):  # it may be told before the JVM begins to end
+            columns(engine, table)
+    return {"told": told, "next": columns(engine, table)}
 
 
 if __name__ == "__main__":
