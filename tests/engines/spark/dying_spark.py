@@ -1,8 +1,8 @@
 """A process that loses its Spark.
 
 ``python dying_spark.py HOW FOLDER``. HOW: killed, from outside; leaving: it was terminated, and answers while it goes;
-memory: a job needs more than there is; stopped: somebody in this process stopped Spark and left the JVM. Prints a line of JSON: what the load that lost it was
-told, and how many columns the next load of this process found.
+memory: a job needs more than there is; stopped: somebody in this process stopped Spark and left the JVM. Prints a line
+of JSON: what the load that lost it was told, and how many columns the next load of this process found.
 """
 
 from __future__ import annotations
