@@ -153,10 +153,9 @@ def _stopped_itself() -> bool:
     context = SparkContext._active_spark_context
     if context is None:
         return False
-    try:
+    with contextlib.suppress(*SPARK_ERRORS, OSError):
         return bool(context._jsc.sc().isStopped())
-    except (*SPARK_ERRORS, OSError):  # gone between the two questions
-        return True
+    return True  # gone between the two questions
 
 
 def forget() -> None:
