@@ -217,11 +217,13 @@ class Merge:
             those read. NULL never matches.
         delete_missing_where: Target rows that match and whose key was not read are deleted (rows that vanished
             inside the window).
+        proven: A constraint of the source keeps the keys present and unique in what is read.
     """
 
     keys: tuple[str, ...]
     delete_where: tuple[Condition, ...] = ()
     delete_missing_where: tuple[Condition, ...] = ()
+    proven: bool = False
 
 
 Write = Replace | Append | Merge
@@ -321,10 +323,10 @@ class LossPolicy:
 class Step:
     """One read and the one commit that it becomes.
 
-    ``unique``: target names of columns that must be present and unique in what is read, as a merge's keys must,
-    where no constraint of the source proves it. ``staged``: the rows go to the backfill's staging table instead of
-    the target. ``read`` None: nothing is read, the staging table itself replaces the target (the last step of
-    ``publish = at_end``).
+    ``unique``: for a write that is no merge, target names of columns that must be present and unique in what is read,
+    as a merge's keys must, where no constraint of the source proves it. ``staged``: the rows go to the backfill's
+    staging table instead of the target. ``read`` None: nothing is read, the staging table itself replaces the target
+    (the last step of ``publish = at_end``).
     """
 
     read: Read | None
@@ -335,6 +337,13 @@ class Step:
     progress: Backfill | None = None
     staged: bool = False
     unique: tuple[str, ...] = ()
+
+    @property
+    def unproven(self) -> tuple[str, ...]:
+        """Target names of the keys that an engine must find present and unique in what it read."""
+        if isinstance(self.write, Merge):
+            return () if self.write.proven else self.write.keys
+        return self.unique
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ Shared by all strategies, from this project and from elsewhere; pure, like every
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from dataloader_core.errors import ConfigurationError
 from dataloader_core.interfaces.strategy import PlanInput
@@ -46,15 +46,21 @@ def loss_of(given: PlanInput) -> LossPolicy:
 def unproven_keys(given: PlanInput) -> tuple[str, ...]:
     """``primary_key_cols`` as the destination calls them, unless a key of the source is among them.
 
-    For a step that overwrites where later ones merge: doubled keys would come in here, and stay. A key of the source
-    proves nothing where values of it become NULL on the way.
+    For a step that overwrites where later ones merge: doubled keys would come in here, and stay.
     """
-    columns = [given.source.column(name) for name in given.table.primary_key_cols]
+    columns = _key_columns(given)
+    return () if _proven(given, columns) else tuple(c.target for c in columns)
+
+
+def _key_columns(given: PlanInput) -> list[Column]:
+    return [given.source.column(name) for name in given.table.primary_key_cols]
+
+
+def _proven(given: PlanInput, columns: Sequence[Column]) -> bool:
+    """Whether a key of the source is among them, and its values arrive as they are, none cut and none as NULL."""
     emptied = given.table.on_unrepresentable == "null" and any(c.guards for c in columns)
-    keys = {c.name for c in columns}
-    if not emptied and any(set(key) <= keys for key in given.source.keys):
-        return ()
-    return tuple(c.target for c in columns)
+    keys = {c.name for c in columns if c.exact}
+    return not emptied and any(set(key) <= keys for key in given.source.keys)
 
 
 def merge_by_keys(
@@ -64,8 +70,8 @@ def merge_by_keys(
 
     The conditions are about rows of the destination: they name its columns.
     """
-    keys = tuple(given.source.column(name).target for name in given.table.primary_key_cols)
-    return Merge(keys, delete_where, delete_missing_where)
+    columns = _key_columns(given)
+    return Merge(tuple(c.target for c in columns), delete_where, delete_missing_where, _proven(given, columns))
 
 
 def constant_column(given: PlanInput, name: str, value: Value) -> Column:

@@ -36,6 +36,8 @@ def main() -> int:
             "-q",
             "-p",
             "dataloader_core.testing.conformance.plugin",
+            "--durations=15",
+            "--durations-min=10",
             *sys.argv[1:],
         ]
         # Three, whatever the cores: they often wait for clocks and for processes of their own. In the order of

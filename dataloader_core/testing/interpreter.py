@@ -152,8 +152,8 @@ def commit(step: Step, source: MemorySource, target: MemoryTarget) -> None:
     columns = {c.target: c for c in source.table.columns}
     read = target.staging if step.read is None else source.read(step.read)
     there = target.staging if step.staged else target.rows
-    if step.unique:
-        _refuse_keys(step.unique, read)
+    if step.unproven:
+        _refuse_keys(step.unproven, read)
     after = _written(step, read, there, columns)
     _refuse_loss(step, read, there, columns)
     if step.staged:
@@ -173,7 +173,6 @@ def _written(step: Step, read: list[Row], there: list[Row], columns: Mapping[str
 
 
 def _merged(merge: Merge, read: list[Row], there: list[Row], columns: Mapping[str, Column]) -> list[Row]:
-    _refuse_keys(merge.keys, read)
     return [*_kept(merge, read, there, columns), *read]
 
 

@@ -108,7 +108,7 @@ a load cancelled at every stage
 a task killed by memory: a Python worker
     ../engines/spark/test_spark_deaths.py::test_a_python_worker_that_is_killed_is_named
 a task killed by memory: the JVM, or killed from outside
-    ../engines/spark/test_spark_deaths.py::test_a_java_that_dies_is_named_and_the_process_loads_on
+    ../engines/spark/test_spark_lost.py::test_a_java_that_dies_is_named_and_the_process_loads_on
     ../engines/spark/test_spark_without_java.py::test_what_spark_says_is_told_as_our_errors_without_a_value
 a load that was killed
     ../conformance/test_kills.py::test_what_one_engine_leaves_behind_the_other_goes_on_from

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dataloader_core.errors import ConfigurationError
 from dataloader_core.interfaces.strategy import PlanInput, StrategyOptions
-from dataloader_core.plan import Merge, Read, Split
-from dataloader_core.reads import constant_column, merge_by_keys, split_of
+from dataloader_core.plan import Column, KeepWatermark, Merge, Read, Split, Step
+from dataloader_core.reads import constant_column, merge_by_keys, read_all, split_of, unproven_keys
 from dataloader_core.table import LoadState
 from dataloader_core.testing.builders import source_table, table_config
-from dataloader_core.types import TIMESTAMP
+from dataloader_core.types import DATE, INT, TIMESTAMP
 from dataloader_core.values import Value
 from dataloader_sources.postgresql.dialect import Postgres
 
@@ -33,6 +35,33 @@ def test_a_constant_may_not_hide_a_column_of_the_destination():
 
 def test_keys_of_a_merge_are_the_destinations_names():
     assert merge_by_keys(given(primary_key_cols=("order id",))) == Merge(("order_id",))
+
+
+EXACT, CUT = Column("id", "id", INT, "id", "int", nullable=False), Column("at", "at", DATE, "at", "x", exact=False)
+GUARDED = Column("day", "day", DATE, "day", "date", nullable=False, guards=("infinity",))
+
+
+@pytest.mark.parametrize(
+    ("cols", "keys", "policy", "proven"),
+    [
+        (("id", "day"), (("id",),), "fail", True),  # a key of the source is among them
+        (("id", "day"), (("day", "id"),), "fail", True),
+        (("id", "day"), (("id",),), "null", False),  # a key that becomes NULL is none
+        (("id",), (("id",),), "null", True),
+        (("id",), (("id", "day"),), "fail", False),  # only with another column
+        (("id",), (), "fail", False),
+        (("id", "at"), (("at",),), "fail", False),  # two values may arrive as one
+        (("id", "at"), (("at",), ("id",)), "fail", True),
+    ],
+)
+def test_a_merge_knows_whether_the_source_proves_its_keys(cols, keys, policy, proven):
+    source = replace(SOURCE, columns=(EXACT, CUT, GUARDED), keys=keys)
+    table = table_config("full", primary_key_cols=cols, on_unrepresentable=policy)
+    planned = PlanInput(table, source, LoadState(1), StrategyOptions())
+    merge = merge_by_keys(planned)
+    assert merge == Merge(cols, proven=proven)
+    step = Step(read_all(planned), merge, KeepWatermark(), "merge")
+    assert step.unproven == unproven_keys(planned) == (() if proven else cols)
 
 
 @pytest.mark.parametrize(

@@ -109,8 +109,6 @@ def test_the_entry_says_what_it_is_where_nobody_gave_it_an_order(cluster: Cluste
 
 
 @pytest.mark.usefixtures("java")
-@pytest.mark.slow
-@pytest.mark.spark
 @pytest.mark.timeout(600)
 def test_an_order_of_the_orchestrator_is_carried_out_there(
     deployment: Deployment, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -51,7 +51,7 @@ def test_rolling_merges_the_window_and_deletes_around_and_inside(planned):
     (step,) = planned(Rolling, rolling_column="day", **KEYED).steps
     start = Value(ColumnType("date"), "2024-06-12")
     assert step.read.where == (Comparison("day", ">=", start),)
-    assert step.write == Merge(("id",), (Comparison("day", "<", start),), (Comparison("day", ">=", start),))
+    assert step.write == Merge(("id",), (Comparison("day", "<", start),), (Comparison("day", ">=", start),), True)
     assert step.watermark == KeepWatermark()
 
 

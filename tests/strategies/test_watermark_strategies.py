@@ -29,7 +29,7 @@ def at(text: str) -> Value:
 def test_incremental_reads_above_the_cap_but_keeps_its_watermark_below(planned):
     (step,) = planned(Incremental, watermark=ELEVEN, **MERGING).steps
     assert step.read.where == (Comparison("stamp", ">", at(ELEVEN)),)
-    assert step.write == Merge(("id",))
+    assert step.write == Merge(("id",), proven=True)
     assert step.watermark == HighestRead("stamp", at(ELEVEN), CAP.value, False)
 
 
@@ -103,7 +103,7 @@ def test_incremental_goes_on_merging_while_the_watermark_is_held(planned):
     plan = planned(Incremental, watermark=ELEVEN, cap=HELD, **MERGING)
     (step,) = plan.steps
     assert step.watermark == KeepWatermark()
-    assert step.write == Merge(("id",))
+    assert step.write == Merge(("id",), proven=True)
     assert any("'p1' is prepared" in note for note in plan.notes)
 
 

@@ -30,6 +30,11 @@ CONF = {
     # Nor what it costs to write and compile a class for each expression; see code_generating.
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    # What has run, and tables that tests have left, would be kept until the memory is full of them.
+    "spark.databricks.delta.delta.log.cacheSize": "16",
+    "spark.sql.ui.retainedExecutions": "16",
+    "spark.ui.retainedJobs": "16",
+    "spark.ui.retainedStages": "16",
     # As the engine sets it: ten processes less for every file of a log.
     "spark.hadoop.fs.AbstractFileSystem.file.impl": "org.apache.hadoop.fs.local.RawLocalFs",
     "spark.sql.shuffle.partitions": "2",
@@ -38,6 +43,7 @@ CONF = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     "spark.databricks.delta.snapshotPartitions": "1",
+    "spark.sql.ui.explainMode": "simple",
     "spark.plugins": "org.apache.spark.sql.connect.SparkConnectPlugin",
     "spark.connect.grpc.binding.address": "127.0.0.1",
 }

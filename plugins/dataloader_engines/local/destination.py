@@ -121,8 +121,8 @@ class LocalDestination(Destination):
         with destination_errors(self.location), self._discarding(stager):
             files, unrepresentable = stager.read(read, snapshot, way, progress)
             failpoints.hit("engine.after_read")
-            if unique := step.write.keys if isinstance(step.write, Merge) else step.unique:
-                keys.check_keys(stager.duck, files, unique)
+            if step.unproven:
+                keys.check_keys(stager.duck, files, step.unproven)
             highest, above = None, 0
             if isinstance(step.watermark, HighestRead):
                 highest, above = highest_read(stager.duck, files, read, step.watermark, snapshot)

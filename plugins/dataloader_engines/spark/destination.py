@@ -112,7 +112,7 @@ class SparkDestination(Destination):
 
     def _told(self, step: Step, read: Read, snapshot: SourceSnapshot) -> Tally | None:
         """What the source tells of the rows beforehand, where that is enough for a commit."""
-        if self._settings.write_through == "off" or isinstance(step.write, Merge) or step.unique:
+        if self._settings.write_through == "off" or isinstance(step.write, Merge) or step.unproven:
             return None
         return snapshot.tally(read, _rule(step))
 
@@ -129,7 +129,7 @@ class SparkDestination(Destination):
     def _stage(
         self, step: Step, read: Read, snapshot: SourceSnapshot, way: WayOfReading, progress: Progress, origin: Origin
     ) -> Prepared:
-        keys = step.write.keys if isinstance(step.write, Merge) else step.unique
+        merged = step.write.keys if isinstance(step.write, Merge) else ()
         rule = _rule(step)
         self._area.sweep(self.session)
         folder = self._area.new_folder()
@@ -140,9 +140,9 @@ class SparkDestination(Destination):
                 failpoints.hit("engine.after_read")
                 with stoppable(self.session.spark, progress):
                     relation = staging.relation(folder)
-                    facts = staging.ask(self.session, relation, read, keys, rule)
-                    if keys:
-                        staging.check_keys(self.session, relation, keys, facts)
+                    facts = staging.ask(self.session, relation, read, step.unproven, rule, bounded=merged[:1])
+                    if step.unproven:
+                        staging.check_keys(self.session, relation, step.unproven, facts)
             unrepresentable = snapshot.unrepresentable(read, facts.stats)
             staging.check_fits(read, unrepresentable)
             highest = facts.highest

@@ -55,6 +55,11 @@ class Entry:
             return None
         return int(written) if self.record is not None and written is not None else None
 
+    @property
+    def wrote_rows(self) -> bool:
+        """Whether this commit of a load wrote rows, so that the table has some."""
+        return self.record is not None and self.metric("numOutputRows") > 0
+
     def metric(self, name: str) -> int:
         return int(self.metrics.get(name) or 0)
 
@@ -75,7 +80,7 @@ class Handle:
 
     Attributes:
         entry: The newest commit then.
-        rows: Of the whole table.
+        rows: Of the whole table; None: there are some, and nobody counted them.
         properties: Of the table, Delta's features among them.
         clustered: Columns that it is clustered by; ``partitioned``: likewise.
         location: Its folder or URL.
@@ -86,7 +91,7 @@ class Handle:
     entry: Entry
     columns: tuple[TargetColumn, ...]
     properties: Mapping[str, str]
-    rows: int = 0
+    rows: int | None = 0
     partitioned: tuple[str, ...] = ()
     clustered: tuple[str, ...] = ()
     location: str = ""
@@ -173,7 +178,7 @@ def _look(handle: Handle, strange: tuple[str, ...], records: _Records) -> Look:
         table_version=handle.version,
         app_version=app_version,
         owner=_owner(handle),
-        has_rows=handle.rows > 0,
+        has_rows=handle.rows != 0,
         newest=newest,
         newest_fence=fence,
         restored=restored,
@@ -220,9 +225,8 @@ def location_of(session: LoadSession, address: Address) -> str:
 def _handle(session: LoadSession, address: Address, entry: Entry) -> tuple[Handle, tuple[str, ...]]:
     [detail] = session.sql(f"DESCRIBE DETAIL {address.sql}").collect()
     rows = entry.rows_total if detail.numFiles else 0
-    if rows is None:  # of the log's own numbers, as far as it has them
-        [counted] = session.sql(f"SELECT count(*) AS rows FROM {address.sql}").collect()
-        rows = counted.rows
+    if rows is None and not entry.wrote_rows:
+        rows = count_rows(session, address, entry.version)
     handle = Handle(
         entry,
         (),
@@ -234,6 +238,12 @@ def _handle(session: LoadSession, address: Address, entry: Entry) -> tuple[Handl
         comment=detail.description,
     )
     return _described(session, address, handle)
+
+
+def count_rows(session: LoadSession, address: Address, version: int) -> int:
+    """Rows of the table at this version, by the log's own numbers as far as it has them."""
+    [counted] = session.sql(f"SELECT count(*) AS rows FROM {address.sql} VERSION AS OF {version}").collect()
+    return int(counted.rows)
 
 
 def _described(session: LoadSession, address: Address, handle: Handle) -> tuple[Handle, tuple[str, ...]]:

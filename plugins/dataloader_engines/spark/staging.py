@@ -100,10 +100,18 @@ def relation(folder: str) -> str:
     return f"parquet.{quote(unglobbed(folder))}"
 
 
-def ask(session: LoadSession, relation: str, read: Read, keys: Sequence[str], rule: HighestRead | None) -> Facts:
+def ask(
+    session: LoadSession,
+    relation: str,
+    read: Read,
+    keys: Sequence[str],
+    rule: HighestRead | None,
+    *,
+    bounded: Sequence[str] = (),
+) -> Facts:
     """Count the rows and their keys, and find the bounds that guards, merges and watermarks want: in one query."""
     watermark = _column(read.columns, rule) if rule is not None else None
-    guarded = [c for c in read.columns if (c.guards or c.target in keys[:1]) and c.type.name in _BOUNDED]
+    guarded = [c for c in read.columns if (c.guards or c.target in bounded) and c.type.name in _BOUNDED]
     distinct = f"count(DISTINCT {', '.join(map(quote, keys))})" if keys else "0"
     wanted = ["count(*)", *(f"count({quote(k)})" for k in keys), distinct]
     for column in guarded:

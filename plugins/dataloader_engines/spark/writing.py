@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from dataloader_core import failpoints
@@ -17,7 +18,7 @@ from dataloader_core.schema import SchemaChange
 from dataloader_core.types import ColumnType
 from dataloader_engines.spark import clustering, commits, features, log, merging, tuning
 from dataloader_engines.spark.address import Address
-from dataloader_engines.spark.look import Entry, Handle
+from dataloader_engines.spark.look import Entry, Handle, count_rows
 from dataloader_engines.spark.reading_jobs import stoppable
 from dataloader_engines.spark.session import LoadSession
 from dataloader_engines.spark.settings import SparkSettings
@@ -56,6 +57,12 @@ class Writer:
         found: Handle = self.look.handle
         return found
 
+    @cached_property
+    def rows_there(self) -> int:
+        """Of the whole table, before the write."""
+        rows = self.handle.rows
+        return count_rows(self.session, self.address, self.handle.version) if rows is None else rows
+
     def carry_out(self) -> Committed:
         """One commit.
 
@@ -72,12 +79,12 @@ class Writer:
         return self._append()
 
     def _replace(self, loss: LossPolicy) -> Committed:
-        check_replace(loss, read=self.staged.rows, there=self.handle.rows)
+        check_replace(loss, read=self.staged.rows, there=self.rows_there)
         schema = self._overwritten_schema()
         entry = self._overwrite(self.rows(), _ALL, schema)
         self._restore_clustering(schema)
         self._check(entry)
-        return self._committed(entry, deleted=self.handle.rows, total=self.staged.rows, how="overwrite")
+        return self._committed(entry, deleted=self.rows_there, total=self.staged.rows, how="overwrite")
 
     def _append(self) -> Committed:
         schema = self._merged_schema()
@@ -104,7 +111,7 @@ class Writer:
             where = merging.window(self, write)
             return self._rewrite(self.rows(), where, "replace window", deleted=deleted, metrics=metrics)
         if tally.doubled or not self.session.confs or self._cheaper_rewritten(tally):
-            where = _ALL if window or tally.there == self.handle.rows else merging.key_range(self, write)
+            where = _ALL if window or tally.there == self.rows_there else merging.key_range(self, write)
             rows = merging.merged(self, write, where)
             return self._rewrite(rows, where, "rewrite", deleted=deleted, metrics=metrics)
         self._ready(self._merged_schema())
@@ -198,7 +205,7 @@ class Writer:
         """
         if tuning.is_on(self.settings):
             return None
-        return max(_ROWS_PER_FILE, -(-max(self.staged.rows, self.handle.rows) // _FILES))
+        return max(_ROWS_PER_FILE, -(-max(self.staged.rows, self.rows_there) // _FILES))
 
     def _land(self, commit: Any) -> Entry:
         failpoints.hit("engine.before_commit")

@@ -76,19 +76,16 @@ def in_process(java: None, postgres_server: Any, tmp_path_factory: pytest.TempPa
     return Ended(reads, stderr, events.read_text())
 
 
-@pytest.mark.spark
 def test_loads_that_miss_a_driver_at_once_all_get_it(in_process: Ended) -> None:
     assert in_process.reads["neither"] == [3, 3]
 
 
-@pytest.mark.spark
 def test_a_folder_of_jars_brings_the_driver(in_process: Ended) -> None:
     reads = in_process.reads
     assert reads["a folder"] == [3, 3]
     assert all("no JDBC driver org.postgresql.Driver. Put org.postgresql:" in told for told in reads["an empty folder"])
 
 
-@pytest.mark.spark
 def test_no_password_of_a_source_is_in_the_event_log(in_process: Ended) -> None:
     """Spark Connect has the plan in it, and a read by JDBC would have the password in its plan."""
     reads = in_process.reads
@@ -98,7 +95,6 @@ def test_no_password_of_a_source_is_in_the_event_log(in_process: Ended) -> None:
     assert PASSWORD not in in_process.events
 
 
-@pytest.mark.spark
 def test_fetching_is_not_told_step_by_step(in_process: Ended) -> None:
     said = in_process.stderr
     assert ":: " not in said

@@ -29,7 +29,7 @@ from dataloader_engines.spark.errors import spark_errors
 from dataloader_engines.spark.session import LoadSession, Seen
 from dataloader_engines.spark.settings import SparkSettings
 from tests.conformance.readers import read_by_delta_rs
-from tests.support.processes import descendants, run_script
+from tests.support.processes import descendants
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -41,22 +41,6 @@ pytestmark = [
 ]
 SLOW = "CREATE VIEW slow AS SELECT g AS id, pg_sleep(0.001)::text AS nap FROM generate_series(1, 30000) g"
 STAGES = ("engine.before_read", "engine.after_read", "rows are told")
-
-
-@pytest.mark.usefixtures("java")
-@pytest.mark.parametrize("how", ["killed", "memory"])
-def test_a_java_that_dies_is_named_and_the_process_loads_on(how: str, tmp_path: Path) -> None:
-    found, _ = run_script(Path(__file__).with_name("dying_spark.py"), how, str(tmp_path))
-    assert found["told"].startswith("DestinationUnavailableError: Spark ")
-    assert "memory" in found["told"]
-    assert found["next"] == 1
-
-
-@pytest.mark.usefixtures("java")
-@pytest.mark.parametrize("how", ["leaving", "stopped"])
-def test_a_spark_that_still_answers_but_is_of_no_use_is_not_taken(how: str, tmp_path: Path) -> None:
-    found, _ = run_script(Path(__file__).with_name("dying_spark.py"), how, str(tmp_path))
-    assert found == {"told": "nothing", "next": 1}
 
 
 @contextlib.contextmanager

@@ -184,6 +184,12 @@ def test_rows_are_told_by_an_overwrite_and_counted_after_anybody_elses_commit(
     assert table.look().handle.rows == 2
     done = table.load(rows("id day name", *((i, None, "x") for i in range(5))))
     assert (done.rows_deleted, table.look().handle.rows) == (2, 5)
+    table.load(rows("id day name", (4, None, "y"), (5, None, "y")), BY_ID)
+    assert (table.look().has_rows, table.look().handle.rows) == (True, None), "counted only where a write wants it"
+    assert table.load(rows("id day name", (1, "2024-01-10", "z"))).rows_deleted == 6
+    table.load(rows("id day name"), WINDOW, loss=LossPolicy(allow_empty=True, max_fraction=1))
+    assert (table.look().has_rows, table.look().handle.rows) == (False, 0)
+    table.load(THREE)
     spark.sql(f"DELETE FROM {name}")
     assert (table.look().has_rows, table.look().handle.rows) == (False, 0)
 

@@ -49,6 +49,22 @@ def test_every_other_commit_tells_nothing_of_the_whole_table(other: Entry) -> No
     assert other.rows_total is None
 
 
+@pytest.mark.parametrize(
+    ("commit", "proven"),
+    [
+        (entry(), True),
+        (entry({"mode": "Append", "partitionBy": "[]"}), True),
+        (entry(operation="MERGE"), True),
+        (entry(operation="MERGE", metrics={"numOutputRows": "0", "numTargetRowsDeleted": "3"}), False),
+        (entry(record=None), False),
+        (entry(metrics={}), False),
+    ],
+    ids=["overwrite", "append", "merge", "only deletes", "not ours", "without metrics"],
+)
+def test_a_commit_that_wrote_rows_proves_that_there_are_some(commit: Entry, proven: bool) -> None:
+    assert commit.wrote_rows is proven
+
+
 def test_a_zip_that_was_imported_from_is_not_read_again_by_the_next_task_and_still_gives_modules(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

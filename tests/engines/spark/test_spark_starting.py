@@ -9,8 +9,6 @@ import pytest
 
 from tests.support.processes import run_script
 
-pytestmark = pytest.mark.spark
-
 
 @pytest.fixture(scope="module")
 def started(java: None, tmp_path_factory: pytest.TempPathFactory) -> Any:

@@ -58,7 +58,7 @@ FORBIDDEN = {
     "toLocalIterator",
 }
 """What Connect lacks, and what brings rows to the driver."""
-ALLOWED = {("reading_jobs.py", "sparkContext"), ("jvm.py", "_jvm")}
+ALLOWED = {("reading_jobs.py", "sparkContext"), ("jvm.py", "_jvm"), ("jvm.py", "_jsc")}
 """Behind a question for the kind of session: classic Spark ends only jobs that the context has tagged, and only a
 process that started a JVM can lose it.
 """
