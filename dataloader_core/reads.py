@@ -57,9 +57,9 @@ def _key_columns(given: PlanInput) -> list[Column]:
 
 
 def _proven(given: PlanInput, columns: Sequence[Column]) -> bool:
-    """Whether a key of the source is among them, and its values arrive as they are, none cut and none as NULL."""
+    """Whether a key of the source is among them, of columns without NULL whose values arrive as they are."""
     emptied = given.table.on_unrepresentable == "null" and any(c.guards for c in columns)
-    keys = {c.name for c in columns if c.exact}
+    keys = {c.name for c in columns if c.exact and not c.nullable}
     return not emptied and any(set(key) <= keys for key in given.source.keys)
 
 

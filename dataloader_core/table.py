@@ -81,7 +81,8 @@ class SourceTable:
     """What the source's catalog says about a relation, read just now.
 
     ``columns`` are those chosen, in the catalog's order, already projected. ``keys`` are the columns of the
-    primary key and of each unique index without NULLs, best first.
+    primary key and of each unique index without NULLs, best first: only what the source enforces for every row of the
+    relation, because merges do not check again what it proves.
     """
 
     relation: Relation

@@ -294,7 +294,7 @@ def test_the_highest_number_seen_may_fall_and_a_sequence_may_not(planned, proven
 
 
 def test_no_key_of_the_source_is_proven_where_its_values_may_become_null(planned, orders):
-    columns = tuple(replace(c, guards=("infinity",)) if c.name == "day" else c for c in orders.columns)
+    columns = tuple(replace(c, nullable=False, guards=("infinity",)) if c.name == "day" else c for c in orders.columns)
     source = replace(orders, columns=columns, keys=(("day",),))
     settings = {"source": source, "incremental_column": "stamp", "primary_key_cols": ("day",)}
     (kept,) = planned(Incremental, **settings).steps
