@@ -57,9 +57,12 @@ def _key_columns(given: PlanInput) -> list[Column]:
 
 
 def _proven(given: PlanInput, columns: Sequence[Column]) -> bool:
-    """Whether a key of the source is among them, of columns without NULL whose values arrive as they are."""
+    """Whether a key of the source is among them, of columns that have no NULL and get none on the way.
+
+    Every type arrives exact, or as text that tells values apart: what is unique there is unique here.
+    """
     emptied = given.table.on_unrepresentable == "null" and any(c.guards for c in columns)
-    keys = {c.name for c in columns if c.exact and not c.nullable}
+    keys = {c.name for c in columns if not c.nullable}
     return not emptied and any(set(key) <= keys for key in given.source.keys)
 
 

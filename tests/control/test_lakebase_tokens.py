@@ -155,6 +155,7 @@ def test_a_url_names_an_instance_or_an_endpoint(url: str, instance: str, databas
 
 
 def test_parameters_of_libpq_stand_behind_the_question_mark() -> None:
+    assert parse("lakebase://crm/db?user=a+b%40c.com").parameters["user"] == "a+b@c.com", "libpq keeps a plus sign"
     made = parse("lakebase://crm/db?user=a%40b.com&port=1&sslmode=verify-ca&sslrootcert=x.pem")
     assert made.parameters == {"user": "a@b.com", "port": "1", "sslmode": "verify-ca", "sslrootcert": "x.pem"}
 

@@ -56,7 +56,8 @@ def parse(url: str) -> Address:
     if match is None or "@" in path:
         # Not repeated: what stands there may be a password.
         raise ConfigurationError("DATALOADER_CONTROL_URL is no lakebase:// URL of a known form.", cure=_CURE)
-    parameters = dict(parse_qsl(query, keep_blank_values=True))
+    # As libpq reads it, and no form: a plus sign is one.
+    parameters = dict(parse_qsl(query.replace("+", "%2B"), keep_blank_values=True))
     _check(parameters)
     return Address(
         instance=unquote(match[1]),

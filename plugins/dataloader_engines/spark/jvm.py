@@ -19,10 +19,13 @@ import threading
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from dataloader_core.errors import DataLoaderError, DestinationUnavailableError
 from dataloader_engines.spark.reading_errors import SPARK_ERRORS
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 log = logging.getLogger(__name__)
 
@@ -139,11 +142,11 @@ def _answers(address: str, port: int) -> bool:
     return True
 
 
-def stopped() -> bool:
-    """Whether somebody in this process stopped its Spark; the JVM lives on and takes another."""
+def stopped(session: SparkSession) -> bool:
+    """Whether somebody in this process stopped a classic session's Spark, and perhaps started another."""
     from pyspark import SparkContext
 
-    return SparkContext._active_spark_context is None
+    return SparkContext._active_spark_context is not session._sc
 
 
 def _stopped_itself() -> bool:

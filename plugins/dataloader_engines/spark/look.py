@@ -226,7 +226,7 @@ def _handle(session: LoadSession, address: Address, entry: Entry) -> tuple[Handl
     [detail] = session.sql(f"DESCRIBE DETAIL {address.sql}").collect()
     rows = entry.rows_total if detail.numFiles else 0
     if rows is None and not entry.wrote_rows:
-        rows = count_rows(session, address, entry.version)
+        rows = count_rows(session, address)
     handle = Handle(
         entry,
         (),
@@ -240,9 +240,10 @@ def _handle(session: LoadSession, address: Address, entry: Entry) -> tuple[Handl
     return _described(session, address, handle)
 
 
-def count_rows(session: LoadSession, address: Address, version: int) -> int:
-    """Rows of the table at this version, by the log's own numbers as far as it has them."""
-    [counted] = session.sql(f"SELECT count(*) AS rows FROM {address.sql} VERSION AS OF {version}").collect()
+def count_rows(session: LoadSession, address: Address, version: int | None = None) -> int:
+    """Rows of the table, at this version if one is given, by the log's own numbers as far as it has them."""
+    then = "" if version is None else f" VERSION AS OF {version}"
+    [counted] = session.sql(f"SELECT count(*) AS rows FROM {address.sql}{then}").collect()
     return int(counted.rows)
 
 

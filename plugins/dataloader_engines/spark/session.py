@@ -198,7 +198,7 @@ class Sessions:
             ConfigurationError: Java, Spark, Delta or a jar is missing, or of another version.
         """
         with self._lock:
-            if self._main is not None and not is_connect(self._main) and _lost():
+            if self._main is not None and not is_connect(self._main) and _lost(self._main):
                 self._main, self._seen = None, Seen()
             if self._main is None:
                 self._main = self._start()
@@ -254,13 +254,13 @@ def _hush() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
-def _lost() -> bool:
-    """Whether this process's classic Spark is of no use any more; another can be started then."""
+def _lost(main: SparkSession) -> bool:
+    """Whether this classic session is of no use any more; another can be started then."""
     if jvm.ended():
         log.warning("Spark's JVM is gone; another is started")
         jvm.forget()
         return True
-    return jvm.stopped()
+    return jvm.stopped(main)
 
 
 def _running() -> SparkSession | None:

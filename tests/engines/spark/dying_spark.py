@@ -1,8 +1,9 @@
 """A process that loses its Spark.
 
 ``python dying_spark.py HOW FOLDER``. HOW: killed, from outside; leaving: it was terminated, and answers while it goes;
-memory: a job needs more than there is; stopped: somebody in this process stopped Spark and left the JVM. Prints a line
-of JSON: what the load that lost it was told, and how many columns the next load of this process found.
+memory: a job needs more than there is; stopped: somebody in this process stopped Spark and left the JVM;
+replaced: and started another there. Prints a line of JSON: what the load that lost it was told, and how many columns
+the next load of this process found.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from dataloader_core.testing.conformance import ConformanceTable
 from dataloader_engines.spark.destination import SparkDestination
 from dataloader_engines.spark.engine import SparkEngine
 from dataloader_engines.spark.errors import spark_errors
+from dataloader_engines.spark.session import Sessions
 from dataloader_engines.spark.settings import SparkSettings
 from tests.conformance.readers import read_by_delta_rs
 from tests.support.processes import descendants
@@ -37,7 +39,7 @@ CONF = {
 HUNGRY = "SELECT length(repeat(CAST(id AS STRING), 1500000000)) FROM range(0, 2, 1, 2)"
 
 
-def lose(how: str, table: ConformanceTable) -> None:
+def lose(how: str, engine: SparkEngine, table: ConformanceTable) -> None:
     """Returns if nothing was lost."""
     assert isinstance(table.destination, SparkDestination)
     session = table.destination.session
@@ -50,8 +52,10 @@ def lose(how: str, table: ConformanceTable) -> None:
         with suppress(OSError, Py4JError):
             while not session.spark.sparkContext._jsc.sc().isStopped():
                 time.sleep(0.001)
-    elif how == "stopped":
+    elif how in ("stopped", "replaced"):
         session.spark.sparkContext.stop()
+        if how == "replaced":
+            Sessions(engine.settings).open()
     else:
         for pid in virtual_machines():
             os.kill(pid, signal.SIGKILL)
@@ -78,7 +82,7 @@ def main(how: str, folder: Path) -> dict[str, object]:
     table.create()
     told = "nothing"
     try:
-        lose(how, table)
+        lose(how, engine, table)
     except DataLoaderError as error:
         told = f"{type(error).__name__}: {error}"
     if how == "memory":
