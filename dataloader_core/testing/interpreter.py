@@ -146,7 +146,7 @@ def commit(step: Step, source: MemorySource, target: MemoryTarget) -> None:
     """One step: the rows and the watermark together.
 
     Raises:
-        KeyValuesError: a merge's keys are NULL or doubled in what was read.
+        KeyValuesError: keys that nothing proves are NULL or doubled in what was read.
         LossRefusedError: see :class:`~dataloader_core.plan.LossPolicy`.
     """
     columns = {c.target: c for c in source.table.columns}
@@ -169,11 +169,7 @@ def _written(step: Step, read: list[Row], there: list[Row], columns: Mapping[str
         return list(read)
     if isinstance(step.write, Append):
         return [*there, *read]
-    return _merged(step.write, read, there, columns)
-
-
-def _merged(merge: Merge, read: list[Row], there: list[Row], columns: Mapping[str, Column]) -> list[Row]:
-    return [*_kept(merge, read, there, columns), *read]
+    return [*_kept(step.write, read, there, columns), *read]
 
 
 def _refuse_keys(keys: Sequence[str], read: list[Row]) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dataloader_core.errors import ConfigurationError
+from dataloader_engines.spark.session import LOCAL
 from dataloader_engines.spark.versions import NOT_FETCHED, check_java
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 PACKAGES = ("io.delta:delta-spark_4.1_2.13:4.4.0", "org.postgresql:postgresql:42.7.14")
 CONF = {
+    **LOCAL,
     "spark.ui.enabled": "false",
     "spark.driver.memory": "1g",
     "spark.driver.host": "127.0.0.1",
@@ -35,19 +37,15 @@ CONF = {
     "spark.sql.ui.retainedExecutions": "16",
     "spark.ui.retainedJobs": "16",
     "spark.ui.retainedStages": "16",
-    # As the engine sets it: ten processes less for every file of a log.
-    "spark.hadoop.fs.AbstractFileSystem.file.impl": "org.apache.hadoop.fs.local.RawLocalFs",
     "spark.sql.shuffle.partitions": "2",
     "spark.jars.packages": ",".join(PACKAGES),
     "spark.jars.excludes": ",".join(NOT_FETCHED),
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
-    "spark.databricks.delta.snapshotPartitions": "1",
-    "spark.sql.ui.explainMode": "simple",
     "spark.plugins": "org.apache.spark.sql.connect.SparkConnectPlugin",
     "spark.connect.grpc.binding.address": "127.0.0.1",
 }
-"""With a Spark Connect server in the same JVM: the engine works by either."""
+"""As the engine sets it on one machine, with a Spark Connect server in the same JVM: the engine works by either."""
 PORT = "spark.connect.grpc.binding.port"
 
 

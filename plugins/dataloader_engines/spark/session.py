@@ -40,7 +40,7 @@ _STATIC: Final[Mapping[str, str]] = {
     "spark.driver.extraJavaOptions": "-Duser.timezone=UTC",
     "spark.executor.extraJavaOptions": "-Duser.timezone=UTC",
 }
-_LOCAL: Final[Mapping[str, str]] = {
+LOCAL: Final[Mapping[str, str]] = {
     "spark.databricks.delta.snapshotPartitions": "1",
     "spark.sql.shuffle.partitions": "16",
     # Every query's plan is written out for a user interface that is off.
@@ -237,7 +237,7 @@ class Sessions:
         builder = SparkSession.builder.master(self.settings.spark_master)
         local: Mapping[str, str] = {}
         if self.settings.spark_master.startswith("local"):
-            local = _LOCAL
+            local = LOCAL
             # Executors here are this Python's own: otherwise they are whatever python3 is in PATH.
             os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         conf = {**_STATIC, **local, **_OWN, **versions.jars(self.settings), **self.settings.spark_conf}

@@ -1,7 +1,8 @@
 """Rows on their way: from a source to Parquet files that no table names, and what must be asked of them.
 
 Everything is asked of these files and never of the source again: they are what a commit writes, however often it is
-tried, and no row of them reaches the driver. See :mod:`~dataloader_engines.spark.passing` for rows that need not wait.
+tried, and of them only samples of doubled keys reach the driver. See :mod:`~dataloader_engines.spark.passing` for rows
+that need not wait.
 """
 
 from __future__ import annotations

@@ -1,18 +1,14 @@
-"""What a load need not ask or do: of a table whose history tells its rows, and on an executor."""
+"""What a table's history tells of its rows, so that a load need not ask."""
 
 from __future__ import annotations
 
-import sys
-import zipfile
 from collections.abc import Mapping
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from dataloader_core.commit import CommitRecord
 from dataloader_engines.spark.look import Entry
-from dataloader_engines.spark.reading_arrow import _forget_zips
 
 OURS = CommitRecord(uuid4(), 1 << 20 | 1, uuid4(), None, 10, "fingerprint", load_full=False)
 WHOLE = {"mode": "Overwrite", "partitionBy": "[]"}
@@ -63,20 +59,3 @@ def test_every_other_commit_tells_nothing_of_the_whole_table(other: Entry) -> No
 )
 def test_a_commit_that_wrote_rows_proves_that_there_are_some(commit: Entry, proven: bool) -> None:
     assert commit.wrote_rows is proven
-
-
-def test_a_zip_that_was_imported_from_is_not_read_again_by_the_next_task_and_still_gives_modules(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    archive = tmp_path / "packages.zip"
-    with zipfile.ZipFile(archive, "w") as made:
-        for name in ("zipped_here/__init__.py", "zipped_here/one.py", "zipped_here/two.py"):
-            made.writestr(name, "")
-    monkeypatch.syspath_prepend(str(archive))
-    __import__("zipped_here.one")
-    assert [path for path in sys.path_importer_cache if path.startswith(str(archive))]
-    _forget_zips()
-    assert not [path for path in sys.path_importer_cache if path.startswith(str(archive))]
-    __import__("zipped_here.two")
-    for name in ("zipped_here", "zipped_here.one", "zipped_here.two"):
-        del sys.modules[name]
